@@ -32,6 +32,8 @@ def open_backend(url: str) -> Backend:
     Does no I/O beyond importing the driver. Raises UnknownBackend for an unknown scheme and for a URL that the driver
     cannot use.
     """
+    if not isinstance(url, str):
+        raise UnknownBackend(f"the URL of a backend is {url!r:.80}, expected a text such as 'disk:chats'")
     # Not urlsplit: it drops tabs and newlines, and raises ValueError for some host names.
     scheme, colon, _ = url.partition(":")
     return _find_driver(scheme.lower() if colon else "", url)(url)

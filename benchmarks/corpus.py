@@ -60,6 +60,8 @@ async def store(backend: Backend, name: str, length: int, *, kept: int | None = 
     key = keys.session_log(CLIENT, name)
     for start in range(0, len(records), _CHUNK):
         await backend.commit(Append(key, tuple(record.line for record in records[start : start + _CHUNK])))
-    info = SessionInfo(name, name, CLIENT, TIME, TIME, model=MODEL, turns=records[-1].turn)
+    info = SessionInfo(
+        name, name, CLIENT, TIME, TIME, model=MODEL, turns=records[-1].turn, highest_turn=records[-1].turn
+    )
     put = info.put(None)
     await backend.commit(Put(put.key, put.value))

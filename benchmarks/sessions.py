@@ -53,7 +53,7 @@ async def run(setup: Setup) -> AsyncIterator[Table]:
                 for place, number in enumerate(setup.sizes(NUMBERS)):
                     stores[number] = backend = open_backend(_apart(name, url, place))
                     stack.push_async_callback(backend.close)
-                    await _fill(backend, number)
+                    await fill(backend, number)
                 yield await _turns(f"Resume on {name}, with its first context", stores, _resume, setup.rounds(20))
                 yield await _turns(f"A turn's commits on {name}", stores, _append, setup.rounds(20))
                 number = max(stores)
@@ -73,14 +73,16 @@ def _apart(name: str, url: str, place: int) -> str:
     return f"{url}-{place}" if name == "disk" else url
 
 
-async def _fill(backend: Backend, number: int) -> None:
+async def fill(backend: Backend, number: int) -> None:
     """Store ``number`` sessions of one client."""
     lines = tuple(record.line for record in conversation(RECORDS))
     for first in range(0, number, _CHUNK):
         writes: list[Write] = []
         for place in range(first, min(number, first + _CHUNK)):
             name = f"s{place}"
-            info = SessionInfo(name, name, CLIENT, TIME, TIME, "How long does a letter take?", model=MODEL, turns=5)
+            info = SessionInfo(
+                name, name, CLIENT, TIME, TIME, "How long does a letter take?", model=MODEL, turns=5, highest_turn=5
+            )
             writes += [info.put(None), Append(keys.session_log(CLIENT, info.id), lines)]
         await backend.commit(*writes)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import json
 import os
 import sys
 import time
@@ -15,6 +16,7 @@ from swarmchat.backends import open_backend
 
 from benchmarks.corpus import CLIENT, store
 from benchmarks.server import ANSWER, instant_server
+from benchmarks.sessions import fill
 from benchmarks.setup import Setup
 from benchmarks.stores import store_urls
 from benchmarks.tables import Table, times_table
@@ -78,6 +80,10 @@ async def _prompts(setup: Setup, environment: dict[str, str]) -> Table:
                 aims[title] = 1.5
         helpdesk = [*PROGRAM, "-m", "demo", "-b", urls["disk"], "-s", "helpdesk", "-S", "helpdesk"]
         variants["swarmchat, on disk, a swarm with tools"] = _prompt(helpdesk, environment)
+        if not setup.quick:
+            variants["swarmchat, on disk, 3 MCP servers"] = await _with_servers(setup, environment)
+            variants["swarmchat, on disk, 10,000 sessions"] = await _with_sessions(setup, environment)
+            aims |= dict.fromkeys(list(variants)[1:], 1.5)
         measured = await interleave(variants, setup.rounds(10), warm=not setup.quick)
     about = (
         "Until the prompt can be typed at. Tools need pydantic, which the libraries that are imported here do without."
@@ -85,21 +91,43 @@ async def _prompts(setup: Setup, environment: dict[str, str]) -> Table:
     return times_table("First prompt", measured, bare, about=about, aims=aims)
 
 
+async def _with_servers(setup: Setup, environment: dict[str, str]) -> Variant:
+    """Return the first prompt with MCP servers in the user's settings, which start once it is there."""
+    folder = setup.folder / "servers"
+    settings = folder / ".config" / "swarmchat" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    server = Path(__file__).parent.parent / "tests" / "helpers" / "mcp_server.py"
+    started = f"command = {json.dumps(sys.executable)}\nargs = {json.dumps([str(server)])}\n"
+    settings.write_text("".join(f"[mcp.server{number}]\n{started}" for number in range(3)), "utf-8")
+    chat = [*PROGRAM, "-m", "demo", "-b", f"disk:{folder / 'disk'}"]
+    return _prompt(chat, environment | {"HOME": str(folder)})
+
+
+async def _with_sessions(setup: Setup, environment: dict[str, str]) -> Variant:
+    """Return the first prompt of a new session beside 10,000 others of the client."""
+    url = f"disk:{setup.folder / 'sessions'}"
+    backend = open_backend(url)
+    await fill(backend, 10_000)
+    await backend.close()
+    return _prompt([*PROGRAM, "-m", "demo", "-b", url], environment)
+
+
 async def _answers(setup: Setup, environment: dict[str, str]) -> Table:
     with instant_server() as url:
         connected = environment | {"SWARMCHAT_BASE_URL": url, "SWARMCHAT_MODEL": "bench", "SWARMCHAT_API_KEY": "none"}
         chat = [*PROGRAM, "-b", "memory"]
-        typed_after = f"typed {_PAUSE:g} s after the prompt"
+        bare = "python: import openai"
         variants = {
-            typed_after: _answer(chat, connected, _PAUSE),
+            bare: _process([sys.executable, "-c", "import openai"], environment),
             "typed at once": _answer(chat, connected, 0),
+            f"typed {_PAUSE:g} s after the prompt": _answer(chat, connected, _PAUSE),
         }
         measured = await interleave(variants, setup.rounds(10))
     about = (
         "From Enter to the first word, with a server that answers at once. What a request needs is imported from the "
-        "moment on when the prompt is there."
+        "moment on when the prompt is there: first openai and its connection, then what draws an answer."
     )
-    return times_table("First answer", measured, typed_after, about=about)
+    return times_table("First answer", measured, bare, about=about, aims={"typed at once": 1.25})
 
 
 def _process(command: list[str], environment: dict[str, str]) -> Variant:

@@ -129,16 +129,11 @@ def main() -> None:
 def _prepare_streams() -> None:
     """Replace missing standard streams by the null device: the next opened file would take their place.
 
-    A standard output that is closed takes nothing, so writing to it is an error; without a standard error, nothing can
-    be said about that.
+    Standard output is one that cannot be written, so that an answer is not lost without an error.
     """
-    for name, mode, flags in (
-        ("stdin", "r", os.O_RDONLY),
-        ("stdout", "w", os.O_RDONLY),
-        ("stderr", "w", os.O_WRONLY),
-    ):
+    for name, flag, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.open(os.devnull, flags), mode, encoding="utf-8"))  # noqa: SIM115 - stays open
+            setattr(sys, name, open(os.open(os.devnull, flag), mode, encoding="utf-8"))  # noqa: SIM115 - stays open
     # Text that the locale cannot show must not end the program.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

@@ -1,17 +1,18 @@
 """A help desk of three agents: facts and a game at the front desk, an order form at sales, and refunds.
 
-A fourth one never talks to the client: the front desk gives it tasks, as to a tool.
+A fourth one never talks to the client: the front desk gives it tasks, as to a tool. Support is a person.
 
 Start it with ``swarmchat -S helpdesk`` and say "help". Without a key, the demo model follows the rules in
 ``helpdesk_data.py``; everything else is the same with a real model.
 """
 
+import asyncio
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from swarmchat.examples.helpdesk_data import DEMO, FACTS, Fact
 from swarmchat.examples.tic_tac_toe import Game, find_winner
-from swarmchat.swarm import Agent, Context, Policy, State, Storage, Swarm, tool
+from swarmchat.swarm import Agent, Context, Operator, Policy, State, Storage, Swarm, tool
 
 # Facts: a storage, whose items are found by description. The model never sees an id.
 
@@ -113,6 +114,21 @@ async def place_order(ctx: Context) -> str:
     return Order.describe(await ctx.state("order").update(place))
 
 
+# A tool that takes long: it goes on in the background, and its result arrives as a message.
+
+WAREHOUSE_SECONDS = 4.0
+
+
+@tool(background=True, effects=False)
+async def check_stock(ctx: Context, item: str) -> str:
+    """Ask the warehouse how many pieces of an item it has.
+
+    item: such as "red phones"
+    """
+    await asyncio.sleep(WAREHOUSE_SECONDS)
+    return f"The warehouse has {len(item) % 7 + 3} {item.strip()}."
+
+
 @tool
 async def request_refund(ctx: Context, reason: str) -> str:
     """Ask for the client's money back, for the order that was placed.
@@ -172,15 +188,16 @@ swarm = Swarm(
                 show_board,
                 play,
                 remember_client,
+                check_stock,
             ],
-            handoffs=["sales", "refunds"],
+            handoffs=["sales", "refunds", "support"],
             system=[about_client],
             description="Answers questions and plays.",
         ),
         Agent(
             "sales",
             "You sell phones, tablets and laptops. Fill in the order as the client speaks; ask for what is missing.",
-            tools=[fill_order, show_order, place_order],
+            tools=[fill_order, show_order, place_order, check_stock],
             handoffs=["triage", "refunds"],
             system=[about_client],
             description="Takes orders.",
@@ -189,11 +206,13 @@ swarm = Swarm(
             "refunds",
             "You take care of clients who want their money back. Ask why, then request the refund.",
             tools=[show_order, request_refund],
-            handoffs=["triage", "sales"],
+            handoffs=["triage", "sales", "support"],
             system=[about_client],
             description="Gives money back.",
         ),
     ],
+    # A person: somebody at `swarmchat operator -S helpdesk`.
+    operators=[Operator("support", description="Decides what nobody else may decide.", timeout=300)],
     default="triage",
     policies=[
         Policy(

@@ -51,9 +51,11 @@ Try one of these, in your own words:
 
 - a fact: "are bananas berries?", "tell me about space"
 - several facts, for which the front desk gives a task to another agent: "research planets"
+- a slow answer, which arrives while you go on: "are red phones in stock?"
 - a game: "let us play tic-tac-toe", then "5", "I take 3" … You can win.
 - an order, over several turns: "I want to buy a phone", "a red one", "two", "my name is Ann", "place the order"
 - a refund of it: "I want my money back", then why
+- a person: "I want to talk to a person"; `swarmchat operator -S helpdesk` in another terminal is the person's side
 - "back" takes you back to the previous agent
 - politics: "who will win the election?" That gets you banned, for a minute.
 
@@ -76,6 +78,7 @@ def _order(text: str) -> dict[str, Any]:
     return {field: _NUMBERS.get(value, value) for field, value in fields.items()}
 
 
+_PERSON = r"\b(?:human|operator|real person|(?:talk|speak) (?:to|with) (?:a person|somebody|someone|support))\b"
 _BACK = r"^\W*(?:please |go |let us |let's |take me )*back\b"
 _GAME = r"\b(?:tic.?tac.?toe|game|play|board)\b"
 _SQUARE = r"\b(?:play|take|square|on|put)\b\D*(?P<square>\d+)"
@@ -88,16 +91,33 @@ _FACT = (
     r"(?:.*\?\W*$|(?:is|are|do|does|can|what|which|who|how|why|when|where)\b)"
 )
 
+_STOCK = (
+    r"\b(?:is|are|check|have)(?: the stock of| the| any| an| a)* (?P<item>\w+(?: \w+){0,3}?)(?: is| are)? in stock\b"
+)
+_NEWS = r"^A message has arrived from outside[^\n]*It says:\s+\w+:[^\n]*\n(?P<said>[\s\S]*?)\s+This is the end of"
+
 # The first match wins. A rule whose tool the active agent does not have is skipped.
 DEMO = [
+    # What a task in the background has found out. First, so that nothing in it is taken for a wish of the client.
+    DemoRule(_NEWS, reply="Here is the answer that we have been waiting for: {said}"),
     DemoRule(r"^\W*help\b|\bwhat can (?:i|you) do\b", reply=HELP),
     DemoRule(r"^\W*(?:thanks|thank you)\b", reply="You are welcome."),
+    # A slow tool, which goes on in the background.
+    DemoRule(_STOCK, "check_stock", {"item": "{item}"}, "I am asking the warehouse. Meanwhile, what else can I do?"),
     # Faults of models, to see them rescued.
     DemoRule(r"^\W*leak\b\W*(?P<topic>.*)", "find_fact", {"about": "{topic}"}, leak=True),
     DemoRule(r"^\W*(?:say nothing|be silent)\b", reply=""),
     DemoRule(r"^Your last answer was empty", reply="I was silent, and the program asked me again."),
     DemoRule(_BACK, "transfer_back"),
     DemoRule(_BACK, reply="Here I am again. What can I do for you?"),
+    # A person, and the way back from one.
+    DemoRule(_PERSON, "transfer_to_support", {"reason": "The client asks for a person: {text}"}),
+    DemoRule(_PERSON, "transfer_to_triage"),
+    DemoRule(
+        r"(?s)^The user was to talk to a person.*but: (?P<why>[^\n]+?)\. Tell",
+        reply="I am sorry: {why}. How can I help?",
+    ),
+    DemoRule(r"(?s)^\w.*has handed this conversation back to you", reply="I am back. What else can I do for you?"),
     # The game.
     DemoRule(r"\b(?:show|see)\b.*\bboard\b|^\W*(?:the )?board\b", "show_board", reply=_BOARD),
     DemoRule(_SQUARE, "play", {"square": "{square}"}, _BOARD),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from swarmchat.swarm.agents.agent import Agent as Agent, Swarm as Swarm
     from swarmchat.swarm.agents.loader import load_swarm as load_swarm
+    from swarmchat.swarm.agents.operator import Operator as Operator
     from swarmchat.swarm.agents.replay_rules import ReplayRules as ReplayRules
     from swarmchat.swarm.agents.rescue_steps import Fault as Fault
     from swarmchat.swarm.archive.export import (
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.context.tokens import TokenCounter as TokenCounter, counter_for as counter_for
     from swarmchat.swarm.conversation.events import (
         Event as Event, HandedOver as HandedOver, MailReceived as MailReceived, OutputDelta as OutputDelta,
-        ReasoningDelta as ReasoningDelta,
+        PersonAwaited as PersonAwaited, ReasoningDelta as ReasoningDelta,
         Refused as Refused, Rescued as Rescued, Retrying as Retrying, Rotated as Rotated, Steered as Steered,
         Summarized as Summarized,
         TaskEnded as TaskEnded, TaskProgress as TaskProgress, TaskStarted as TaskStarted, TextDelta as TextDelta,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
         RequestLimit as RequestLimit,
         ScriptError as ScriptError,
         SessionBusy as SessionBusy, StateError as StateError, StorageError as StorageError, SwarmError as SwarmError,
-        TaskLimit as TaskLimit, TranscriptError as TranscriptError,
+        TaskError as TaskError, TaskLimit as TaskLimit, TranscriptError as TranscriptError,
     )
     from swarmchat.swarm.images.files import image_file as image_file
     from swarmchat.swarm.importers.detect import Transcript as Transcript, open_transcript as open_transcript
@@ -88,6 +89,8 @@ if TYPE_CHECKING:
         RecordedConversation as RecordedConversation, read_conversations as read_conversations,
     )
     from swarmchat.swarm.replay.runner import Replayed as Replayed
+    from swarmchat.swarm.persistence.tickets import Ticket as Ticket
+    from swarmchat.swarm.session.desk import OperatorCase as OperatorCase, OperatorDesk as OperatorDesk
     from swarmchat.swarm.session.opening import SessionOpening as SessionOpening
     from swarmchat.swarm.session.reply import Reply as Reply
     from swarmchat.swarm.session.session import Session as Session
@@ -106,6 +109,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "agents.agent": "Agent Swarm",
     "agents.loader": "load_swarm",
+    "agents.operator": "Operator",
     "agents.replay_rules": "ReplayRules",
     "agents.rescue_steps": "Fault",
     "archive.export": "as_html as_jsonl as_markdown as_messages as_openai",
@@ -118,7 +122,8 @@ _NAMES = {
     "context.groups": "Group GroupBuilder Groups",
     "context.tokens": "TokenCounter counter_for",
     "conversation.events": """
-        Event HandedOver MailReceived OutputDelta ReasoningDelta Refused Rescued Retrying Rotated Steered Summarized
+        Event HandedOver MailReceived OutputDelta PersonAwaited ReasoningDelta Refused Rescued Retrying Rotated Steered
+        Summarized
         TaskEnded TaskProgress TaskStarted TextDelta ToolFinished ToolStarted TurnEnded Warned
     """,
     "conversation.hooks": "Hooks",
@@ -130,7 +135,7 @@ _NAMES = {
         HandoffLoop HookError ImageError LimitReached LogLost MailboxFull MailError
         ModelAuthError ModelBusy ModelError ModelNotFound
         ModelRefused ModelUnavailable NetworkForbidden NothingToCompact OutputError OverBudget PinError RepeatedCall
-        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TaskLimit
+        RequestDenied RequestLimit ScriptError SessionBusy StateError StorageError SwarmError TaskError TaskLimit
         TranscriptError
     """,
     "images.files": "image_file",
@@ -154,6 +159,8 @@ _NAMES = {
     "replay.compare": "Difference compare_logs",
     "replay.files": "RecordedConversation read_conversations",
     "replay.runner": "Replayed",
+    "persistence.tickets": "Ticket",
+    "session.desk": "OperatorCase OperatorDesk",
     "session.opening": "SessionOpening",
     "session.reply": "Reply",
     "session.session": "Session",

@@ -21,6 +21,7 @@
     ├── McpError                an MCP server cannot be reached, or refuses: 69
     ├── MailError               a message cannot be sent to a session: 1
     │   └── MailboxFull         too many messages wait for it: 75
+    ├── TaskError               no such task in the background, or it cannot be started or stopped: 1
     ├── StateError              a stored state does not fit its type: 65
     ├── StorageError            an item of a storage is invalid: 65
     ├── TranscriptError         a file of conversations is invalid: 65
@@ -124,6 +125,10 @@ class HandoffLoop(LimitReached):
 
 class TaskLimit(LimitReached):
     """A task of an agent that is used as a tool has used up its tokens."""
+
+
+class TaskError(SwarmError):
+    """There is no such task in the background, or it cannot be started or stopped."""
 
 
 class OutputError(SwarmError):

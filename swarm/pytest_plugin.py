@@ -69,7 +69,9 @@ class TranscriptFile(pytest.File):
             name = plain_name(conversation.name)
             count = names[name] = names.get(name, 0) + 1
             name = f"{name}-{count}" if count > 1 else name
-            yield ConversationItem.from_parent(self, name=name, conversation=conversation, swarm=swarm)
+            # pytest parses the ids in its cache. Made of the name alone, one with a "[" would be unlike its own.
+            nodeid = f"{self.nodeid}::{name}"
+            yield ConversationItem.from_parent(self, name=name, nodeid=nodeid, conversation=conversation, swarm=swarm)
 
 
 class ConversationItem(pytest.Item):

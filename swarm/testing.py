@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
@@ -14,10 +15,11 @@ from swarmchat.swarm.agents.agent import Agent, Swarm, as_swarm
 from swarmchat.swarm.agents.loader import load_swarm
 from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.mistakes import Expected, check_value, shown
 from swarmchat.swarm.common.names import Named, name_of
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.errors import AskError, ScriptError
+from swarmchat.swarm.errors import AskError, DefinitionError, ScriptError
 from swarmchat.swarm.models.base import Model, ToolCall
 from swarmchat.swarm.models.openai_client import OpenAIServer
 from swarmchat.swarm.persistence.store import Lifetimes
@@ -56,7 +58,8 @@ def context(
     It has the states and storages of ``swarm``, or those that are given, in memory, and a new client. Changes take
     effect at once. ``agent`` is the active one; default: that of the swarm. ``model_answers`` and ``user_answers`` are
     what ``ctx.ask`` and ``ctx.ask_user`` return, one after the other. ``now``: what ``ctx.now`` returns, always or one
-    after the other; ``ids`` are what ``ctx.new_id`` returns, without its prefix.
+    after the other; ``ids`` are what ``ctx.new_id`` returns, without its prefix. ``ctx.spawn`` starts nothing, and
+    returns b1, b2 …
     """
     known = Swarm("test", [Agent("tester")]) if swarm is None else as_swarm(swarm)
     known = replace(known, states=[*known.states, *states], storages=[*known.storages, *storages])
@@ -64,7 +67,11 @@ def context(
     asking = _ScriptedAsking(list(model_answers), list(user_answers))
     draws = Draws(lambda: now) if isinstance(now, datetime) else Draws()
     draws.give(() if isinstance(now, datetime) else now, ids)
-    return Context(client, session, agent or known.initial, primitives, "test", deps=deps, asking=asking, draws=draws)
+    about = (client, session, agent or known.initial)
+    ctx = Context[Any](*about, primitives, "test", deps=deps, asking=asking, draws=draws)
+    numbers = count(1)
+    ctx.starting = lambda assignment: f"b{next(numbers)}"
+    return ctx
 
 
 class _ScriptedAsking:
@@ -93,7 +100,12 @@ class _ScriptedAsking:
 
 def call(tool: Named | Callable[..., Any] | str, arguments: Mapping[str, Any] | str = "{}") -> ToolCall:
     """Return a call for the steps of a ScriptedModel; ``arguments`` are a mapping, or the text that the model wrote."""
-    text = arguments if isinstance(arguments, str) else encode_json(dict(arguments)).decode()
+    expected = Expected("a mapping, or a text", lambda value: isinstance(value, str | Mapping))
+    check_value("call", "arguments", arguments, expected)
+    try:
+        text = arguments if isinstance(arguments, str) else encode_json(dict(arguments)).decode()
+    except TypeError as error:
+        raise DefinitionError(f"call: arguments are {shown(arguments)}, expected what JSON can hold") from error
     name = tool.__name__ if isinstance(tool, FunctionType) else name_of(tool)  # type: ignore[arg-type]  # it checks
     return ToolCall("", name, text)
 

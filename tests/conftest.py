@@ -14,6 +14,7 @@ settings.register_profile("long", deadline=None, max_examples=20_000)
 settings.load_profile("swarmchat")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are processors: tests at a terminal, of kills and of delays mostly wait."""
     return (os.cpu_count() or 1) + 1

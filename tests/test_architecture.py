@@ -43,7 +43,7 @@ LAYERS = {
         "completion render",
         "app",
         "config inspection models replay sessions",
-        "mcp",
+        "mcp operator",
         "doctor swarms",
         "slash",
         "prompt",

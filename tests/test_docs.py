@@ -287,9 +287,10 @@ def test_the_swarms_page_names_every_key():
     keys: dict[str, set[str]] = {}
     for table, key, _ in _rows(page, "### Other keys"):
         keys.setdefault(table.strip("`"), set()).update(_names(key))
-    sections = {"agents", "policies", "states", "storages", "mcp", "demo", "replay"}
+    sections = {"agents", "operators", "policies", "states", "storages", "mcp", "demo", "replay"}
     assert keys == {
         "top": set(toml_file._SWARM) - sections,
+        "[operators.NAME]": set(toml_file._OPERATOR),
         "[states.NAME]": set(toml_file._STATE),
         "[storages.NAME]": set(toml_file._STORAGE),
         "[mcp.NAME]": set(server._FIELDS),
@@ -312,25 +313,50 @@ def test_the_library_page_shows_what_a_swarm_prints(tmp_path: Path):
     assert done.stdout == _blocks(below, "text")[0]
 
 
+def _examples() -> dict[str, str]:
+    """The Python of each page, by a name that a module can have; the page on swarms is one program."""
+    found = {}
+    for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))):
+        blocks = _blocks(page.read_text("utf-8"), "python")
+        for number, block in enumerate(["\n".join(blocks)] if page.stem == "swarms" else blocks):
+            found[f"{page.stem.lower().replace('-', '_')}_{number}"] = block
+    return found
+
+
 def test_the_examples_pass_mypy_strict_in_a_project_of_a_user(tmp_path: Path):
-    for name in ("library", "operations", "rescue", "swarms"):
-        blocks = _blocks((ROOT / "docs" / f"{name}.md").read_text("utf-8"), "python")
-        # The parts of a swarm build on each other.
-        for number, block in enumerate(["\n".join(blocks)] if name == "swarms" else blocks):
-            (tmp_path / f"{name}_{number}.py").write_text(block, "utf-8")
+    for name, block in _examples().items():
+        (tmp_path / f"{name}.py").write_text(block, "utf-8")
     for example in (ROOT / "examples").glob("[a-z]*.py"):
         shutil.copy(example, tmp_path)
     assert type_errors(sys.executable, tmp_path) == []
 
 
-@pytest.mark.parametrize("number", range(len(_blocks((ROOT / "docs" / "library.md").read_text("utf-8"), "python"))))
-def test_the_examples_of_the_library_page_run(number: int, tmp_path: Path):
-    code = _blocks((ROOT / "docs" / "library.md").read_text("utf-8"), "python")[number]
-    # What a test runner would call.
-    code += "\nfor name in list(globals()):\n    if name.startswith('test_'):\n        globals()[name]()\n"
-    command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(command, cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+_RUN = """
+import json, pathlib, sys, types
+
+for name, code in json.loads(pathlib.Path("examples.json").read_text("utf-8")).items():
+    module = sys.modules[name] = types.ModuleType(name)
+    print(name, file=sys.stderr)
+    exec(code, vars(module))
+    # The tests of other pages need transcripts, or a driver.
+    for test in [value for key, value in vars(module).items() if key.startswith("test_") and "library" in name]:
+        test()
+"""
+
+
+def test_the_examples_run(tmp_path: Path):
+    examples = _examples()
+    (tmp_path / "examples.json").write_text(json.dumps(examples), "utf-8")
+    (tmp_path / "lists.jsonl").write_text('{"messages": [{"role": "user", "content": "hi"}]}\n', "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _RUN],
+        cwd=tmp_path,
+        env=_environment(tmp_path),
+        input='{"tool": "send_mail", "arguments": {"to": "ann@example.com"}}',
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr.splitlines()) == (0, list(examples)), done.stderr
 
 
 def test_the_small_program_and_its_test_are_small():

@@ -80,7 +80,7 @@ def map_error(error: Exception, target: RedisTarget) -> BackendError:
     if is_denied(error):
         user = f"the user {target.username!r}" if target.username else "the default user"
         advice = "check the name and the password in the URL, and the user's rights in the server's ACL"
-        if _NO_RIGHT.search(reason):
+        if _NO_RIGHT.search(str(error)):
             advice = "give it the rights that swarmchat needs, with ACL SETUSER as in docs/backends.md"
         return BackendUnavailable(f"{where} refuses {user} ({reason}): {advice}")
     if _is_moving(error):

@@ -15,6 +15,7 @@ PLACES = {
     "storage": "inspection.storage_commands:storage_app",
     "memory": "inspection.commands:memory",
     "replay": "replay.command:replay",
+    "operator": "operator.command:operator",
     "online": "inspection.commands:online",
     "init": "swarms.commands:init",
     "check": "swarms.commands:check",

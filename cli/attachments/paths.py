@@ -9,11 +9,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from swarmchat.cli.errors import UsageError
+from swarmchat.swarm.common.patterns import lazy_pattern
 
-MENTION_START = re.compile(r'(?<!\S)@("[^"\n]*|[^\s"]*)$')
+MENTION_START = lazy_pattern(r'(?<!\S)@("[^"\n]*|[^\s"]*)$')
 """The mention that the text before the cursor ends in."""
-_MENTION = re.compile(r'(?<!\S)@(?:"([^"\n]+)"|(\S+))')
-RESOURCE_MENTION = re.compile(r'(?<!\S)@"?([A-Za-z0-9_.-]{1,40}):(?=\S)')
+_MENTION = lazy_pattern(r'(?<!\S)@(?:"([^"\n]+)"|(\S+))')
+RESOURCE_MENTION = lazy_pattern(r'(?<!\S)@"?([A-Za-z0-9_.-]{1,40}):(?=\S)')
 """The beginning of a mention of a resource of an MCP server, ``@SERVER:URI``."""
 _PUNCTUATION = ".,;:!?)]}'\""
 """Signs that may follow a path in a sentence."""

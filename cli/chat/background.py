@@ -65,11 +65,11 @@ class BackgroundTasks:
             threading.Thread(target=_run_quietly, args=(work,), name=name, daemon=True).start()
 
     def _warm_up(self) -> None:
+        # In the order in which a message that is typed at once needs them; commands are not among them.
+        warm_up(self._chat.session.model)
         import swarmchat.cli.markdown.stream
         import swarmchat.cli.render.live_tail
         import swarmchat.cli.slash.builtin  # noqa: F401 - imported to be ready
-
-        warm_up(self._chat.session.model)
 
     def _follow_definitions(self) -> None:
         conversation = self._chat.session.conversation

@@ -22,7 +22,7 @@ def greeting(session: Session, backend: str) -> list[str]:
     swarm = "swarmchat" if len(session.swarm.agents) == 1 else session.swarm.name
     model = _DEMO if is_demo else session.model.name
     lines = [f"{swarm} · {model} · {backend} · session {one_line(session.info.name, 60)}"]
-    if session.turns:
+    if not session.is_new:
         turns = "1 turn" if session.turns == 1 else f"{session.turns} turns"
         lines.append(f"resumed after {turns}; last used {session.info.updated[:16].replace('T', ' ')} UTC")
         for record in _last_exchange(session):

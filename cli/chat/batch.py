@@ -86,6 +86,8 @@ class _ScriptRun:
             try:
                 await self._run_steps(script)
             finally:
+                if ended := self._chat.running_tasks:
+                    self._output.renderer.remark(ended)
                 await self._chat.session.close()
         except (SwarmError, BackendError, CliError) as error:
             self._report(error, None)
@@ -104,7 +106,7 @@ class _ScriptRun:
                 await self._run_step(step)
                 self._output.renderer.check_output()
             except LeaveChat:
-                return
+                break
             except (SwarmError, BackendError, CliError) as error:
                 self._report(error, step.line)
                 if not self._keep_going:
@@ -112,6 +114,7 @@ class _ScriptRun:
             if self._output.renderer.reader_left:
                 # Nobody would read further answers.
                 return
+        await self._finish_tasks()
 
     def _report(self, error: Exception, line: int | None) -> None:
         self._error = self._error or error
@@ -126,7 +129,10 @@ class _ScriptRun:
 
         outcome = await run_command(self._chat, step.text)
         await self._follow()
+        for warning in outcome.warnings:
+            self._output.renderer.remark(f"warning: {warning}")
         if outcome.next_session is not None:
+            await self._finish_tasks()
             await self._chat.switch_to(outcome.next_session)
             await self._follow()
         if outcome.page:
@@ -149,12 +155,19 @@ class _ScriptRun:
         if self._kind is None and await self._chat.session.wait_for_mail(0):
             await self._show_turn("", None, self._chat.session.receive())
 
+    async def _finish_tasks(self) -> None:
+        """Wait for the tasks in the background; show their results, and the turns of the agents that they wake."""
+        tasks = self._chat.session.tasks
+        while tasks.running:
+            await tasks.wait()
+            await self._receive()
+
     async def _run_turn(self, message: Asked, line: int | None) -> None:
         await self._show_turn(text_in(message), line, self._chat.session.run_turn(message, output=self._kind))
 
     async def _show_turn(self, text: str, line: int | None, events: AsyncGenerator[Event, None]) -> None:
         session, output = self._chat.session, self._output
-        turns_before, stored = session.turns, -1
+        turns_before, stored = session.info.highest_turn, -1
         recovered = True
         failure: BaseException | None = None
         output.begin_turn(text, line)
@@ -174,7 +187,7 @@ class _ScriptRun:
             failure = error
             raise
         finally:
-            turn = session.turns if session.turns > turns_before else None
+            turn = session.info.highest_turn if session.info.highest_turn > turns_before else None
             output.end_turn(turn, session.agent.name, failure)
             await self._follow()
 

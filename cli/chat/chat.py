@@ -71,7 +71,11 @@ async def _chat(flags: Mapping[str, Any], name: str | None, resume: bool, draft:
             # A user who presses Ctrl-C repeatedly to leave must not stop the session from being stored and closed.
             ignore_interrupts()
             try:
-                if chat.session.turns:
+                if ended := chat.running_tasks:
+                    renderer.remark(ended)
+                if not chat.session.is_new:
                     renderer.verbatim(resume_hint(chat.session, settings))
             finally:
                 await chat.session.close()
+                for notice in chat.session.conversation.take_notices():
+                    renderer.remark(f"warning: {notice}")

@@ -61,6 +61,10 @@ class Opener:
         chat = ChatContext(await self._open(name), self.settings, self.make_model, reopen)
         for task in unfinished_tasks(chat.session):
             remark(f"{one_line(task, 300)}: it was interrupted when the program ended; what its tools did stays")
+        if chat.session.agent.is_person:
+            remark(f"you wait for {chat.session.agent.name}, a person, or have one: /back goes back to an agent")
+        for start in chat.session.tasks.interrupted:
+            remark(f"task {start.task} was interrupted when the program ended; /task {start.task} again repeats it")
         if warning := await eviction_warning(self.backend):
             remark(warning)
         return chat

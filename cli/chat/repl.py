@@ -150,7 +150,7 @@ class Repl:
 
     async def _receive(self) -> None:
         """Show the messages that have arrived, and the turns of the agents that they wake."""
-        session, turns = self._chat.session, self._chat.session.turns
+        session, turns = self._chat.session, self._chat.session.info.highest_turn
         work = self._follow(self._mail.events())
         try:
             await self._stoppable(work, lambda: _stop_remark(session, turns))
@@ -223,7 +223,7 @@ class Repl:
 
     async def _send(self, message: "Asked", draft: str) -> None:
         """Run a turn; if ``message`` could not be stored, put ``draft``, as it was typed, back at the prompt."""
-        session, turns, problem = self._chat.session, self._chat.session.turns, ""
+        session, turns, problem = self._chat.session, self._chat.session.info.highest_turn, ""
         begun = time.monotonic()
         work = self._follow(session.run_turn(message))
         try:
@@ -237,12 +237,12 @@ class Repl:
         except BackendError as error:
             problem = "could not be stored"
             self._report(error)
-            if session.turns > turns:
+            if _has_turn(session, turns):
                 self._renderer.remark(
                     "the answer is not stored yet; it will be, with your next message or when you leave"
                 )
         self._notify(time.monotonic() - begun)
-        if problem and session.turns == turns:
+        if problem and not _has_turn(session, turns):
             self._prefill = draft
             self._renderer.remark(f"your message {problem}; it is back at the prompt")
 
@@ -264,8 +264,12 @@ class Repl:
 
         text = entered.text
         outcome = await self._renderer.during(run_command(self._chat, text), text.split()[0])
+        for warning in outcome.warnings:
+            self._renderer.remark(f"warning: {warning}")
         if outcome.next_session is not None:
-            await self._chat.switch_to(outcome.next_session)
+            if ended := self._chat.running_tasks:
+                self._renderer.remark(ended)
+            await self._switch_to(outcome.next_session)
         if outcome.raw:
             self._renderer.raw(outcome.raw)
         if outcome.page:
@@ -279,6 +283,16 @@ class Repl:
         if outcome.attach is not None and isinstance(outcome.send, str):
             return await self._attach(outcome.send, mentioned(f"{outcome.attach}\n{entered.folded}"))
         return outcome.send
+
+    async def _switch_to(self, name: str) -> None:
+        previous = self._chat.session
+        try:
+            await self._chat.switch_to(name)
+        except (SwarmError, BackendError) as error:
+            if self._chat.session is previous:
+                raise
+            # The other session is open; the one before could not store all that it had.
+            self._report(error)
 
     async def _stoppable(self, work: Coroutine[Any, Any, _T], remark: Callable[[], str]) -> _T | None:
         """Return what ``work`` returns; if the user stops it, print ``remark()`` and return None."""
@@ -299,8 +313,13 @@ class Repl:
             self._renderer.end_turn()
 
 
+def _has_turn(session: Session, turns: int) -> bool:
+    """Whether more than an error is stored of a turn with a higher number than ``turns``."""
+    return any(record.turn > turns and record.type != "error" for record in session.records)
+
+
 def _stop_remark(session: Session, turns: int) -> str:
-    """Describe a stopped turn; before it, the session had ``turns`` turns."""
+    """Describe a stopped turn; before it, the highest number of a turn was ``turns``."""
     records = [record for record in (*session.records, *session.unsaved) if record.turn > turns]
     interrupted = [record.data["name"] for record in records if record.data.get("status") == "interrupted"]
     if interrupted:

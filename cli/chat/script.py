@@ -15,8 +15,6 @@ from swarmchat.cli.slash.registry import is_command
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.errors import DefinitionError, SwarmError
-from swarmchat.swarm.images.files import image_part
-from swarmchat.swarm.images.header import is_image
 from swarmchat.swarm.turn.question import Asked
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ def ask_once(words: list[str], files: list[str], limit: int) -> Script:
         # A standard input that cannot be read, such as a folder, adds nothing.
         with suppress(OSError):
             piped = read_stdin("a question", limit)
-    images = [image_part(piped, STDIN)] if is_image(piped) else []
+    images = _images(piped)
     if not images:
         parts.append(decode(piped, STDIN))
     text = "\n\n".join(part.strip() for part in parts if part.strip())
@@ -82,6 +80,16 @@ def ask_once(words: list[str], files: list[str], limit: int) -> Script:
     if not question:
         raise UsageError("nothing to ask: give a PROMPT, or pipe one in")
     return Script([Step(question)])
+
+
+def _images(piped: bytes) -> list[dict[str, Any]]:
+    """Return what is piped in as an image, if it is one."""
+    if not piped:
+        return []
+    from swarmchat.swarm.images.files import image_part
+    from swarmchat.swarm.images.header import is_image
+
+    return [image_part(piped, STDIN)] if is_image(piped) else []
 
 
 def find_script(words: list[str], path: Path | None, files: list[str], limit: int) -> Script:

@@ -51,7 +51,7 @@ async def sessions(typed: PartialCommandLine, store: OpenStore) -> list[Candidat
 async def turns(typed: PartialCommandLine, store: OpenStore) -> list[Candidate]:
     """Return the turn numbers of the session that the first argument names, the last turn first."""
     info = await store.find(typed.words[0])
-    return [(str(turn), "") for turn in range(info.turns, 0, -1)][:_TURNS] if info else []
+    return [(str(turn), "") for turn in range(info.highest_turn, 0, -1)][:_TURNS] if info else []
 
 
 @_from_store

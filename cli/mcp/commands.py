@@ -51,6 +51,11 @@ def add(
         list[str] | None, typer.Option("--env", help="NAME=VALUE for the program; ${NAME} stands for your variable.")
     ] = None,
     header: Annotated[list[str] | None, typer.Option("--header", help="NAME=VALUE: an HTTP header.")] = None,
+    client_id: Annotated[
+        str | None, typer.Option(help="What swarmchat is registered as at the server's login (OAuth).")
+    ] = None,
+    client_secret: Annotated[str | None, typer.Option(help="The secret of this registration, as ${NAME}.")] = None,
+    callback_port: Annotated[int | None, typer.Option(help="The port in the registered redirect address.")] = None,
     approve: Annotated[str, typer.Option(help="Whether its tools may run: ask, auto, deny or read-only.")] = "ask",
 ) -> None:
     """Add a server to your settings, or change one.
@@ -58,10 +63,13 @@ def add(
     \b
     swarmchat mcp add time -- uvx mcp-server-time
     swarmchat mcp add hub --url https://example.com/mcp --header 'Authorization=Bearer ${HUB_TOKEN}'
+    swarmchat mcp add hub --url https://example.com/mcp --client-id ID --client-secret '${HUB_SECRET}'
     """
     from swarmchat.cli.mcp.editing import add_server
 
-    run_and_exit(lambda: add_server(name, command or [], url=url, env=env or [], headers=header or [], approve=approve))
+    fields = {"url": url, "client_id": client_id, "client_secret": client_secret, "callback_port": callback_port}
+    given = {key: value for key, value in fields.items() if value}
+    run_and_exit(lambda: add_server(name, command or [], given, env=env or [], headers=header or [], approve=approve))
 
 
 @mcp_app.command("login")

@@ -13,10 +13,12 @@ from swarmchat.swarm.mcp.server import read_server
 
 
 async def add_server(
-    name: str, command: list[str], *, url: str | None, env: list[str], headers: list[str], approve: str
+    name: str, command: list[str], fields: dict[str, Any], *, env: list[str], headers: list[str], approve: str
 ) -> None:
-    """Write the table of the server ``name``, in place of one that it may have. Raises UsageError and ConfigError."""
-    fields: dict[str, Any] = {"url": url} if url else {}
+    """Write the table of the server ``name``, in place of one that it may have. Raises UsageError and ConfigError.
+
+    ``fields`` has the keys that are options of the command.
+    """
     if command:
         fields |= {"command": command[0], "args": command[1:]}
     for option, key, pairs in (("--env", "env", env), ("--header", "headers", headers)):

@@ -25,8 +25,7 @@ async def log_in(flags: Mapping[str, Any], name: str) -> None:
     server = _server(flags, name)
     if server.has_authorization:
         raise UsageError(f"MCP server {name} has the header Authorization in its settings: no login is needed")
-    url = server.expanded(server.url, environment())
-    tokens = TokenFile(login_file(name), url)
+    tokens = TokenFile(login_file(name), server, environment())
     loop, is_typed = asyncio.get_running_loop(), sys.stdin is not None and sys.stdin.isatty()
 
     def show(address: str) -> None:
@@ -36,7 +35,7 @@ async def log_in(flags: Mapping[str, Any], name: str) -> None:
             print("  if the browser is on another machine, paste the address at which it ends:", flush=True)
 
     connection = Connection(replace(server, start_timeout=_SECONDS), environment())
-    async with login_flow(tokens, url, show) as login:
+    async with login_flow(tokens, show) as login:
         connection.login = login.auth
 
         def read_line() -> None:

@@ -29,6 +29,7 @@ def toolbar(session: Session, backend: str, *, queued: int, mode: str, cost: flo
         ("", " ‹ ".join(one_line(name, 30) for name in (session.agent.name, *reversed(session.navigation.stack)))),
         (f"class:fill.{_level(share)}", f"{used:,} / {available:,} tokens {share:.0%}"),
         ("class:queued", f"{queued} queued" if queued else ""),
+        ("class:queued", _running(len(session.tasks.running))),
         ("", f"vi: {mode}" if mode else ""),
         ("", one_line(session.model.name, 40)),
         ("", "" if cost is None else f"${cost:.4f}"),
@@ -36,6 +37,10 @@ def toolbar(session: Session, backend: str, *, queued: int, mode: str, cost: flo
         ("", backend),
     ]
     return _fitting([part for part in parts if part[1]], shutil.get_terminal_size().columns)
+
+
+def _running(tasks: int) -> str:
+    return "" if not tasks else "1 task" if tasks == 1 else f"{tasks} tasks"
 
 
 def _level(share: float) -> str:
@@ -77,7 +82,7 @@ class Cost:
             if self._reading is not None:
                 self._reading.cancel()
             self._session, self._models, self._last_seq, self._amount = session.info.id, {}, -1, None
-            self._reading = asyncio.ensure_future(self._read_log(session)) if session.turns else None
+            self._reading = asyncio.ensure_future(self._read_log(session)) if not session.is_new else None
         if self._reading is not None and not self._reading.done():
             return None
         self._add(session.records)

@@ -103,7 +103,7 @@ class Activity:
         task = self._tasks.setdefault(event.task, _Task(event.agent, self._clock()))
         if isinstance(event, kinds.TaskProgress):
             task.tokens = event.tokens
-            task.doing = _doing(event.event)
+            task.doing = doing(event.event)
 
     def status(self) -> str:
         """Return the status to show now: a line for each task, then that of the turn; may be empty."""
@@ -134,7 +134,7 @@ class Activity:
             self._doing, self._since = doing, self._clock()
 
 
-def _doing(event: "Event") -> str:
+def doing(event: "Event") -> str:
     """Return what an agent does after ``event``."""
     from swarmchat.swarm.conversation import events as kinds
 

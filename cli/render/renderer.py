@@ -27,6 +27,8 @@ _TICK = 1 / 12
 """Seconds between two updates of the live rows."""
 _JOINED = re.compile("[\u200d\ufe0f\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 """Parts of combined emoji, which some terminals show as one and others side by side."""
+_SHORT_NAME = 20
+"""Characters of a name below which the further lines of what it says stand."""
 _PIECE = 1024
 """Characters of an answer that are printed in one go, before other tasks get their turn."""
 
@@ -159,7 +161,9 @@ class Renderer:
                 self._answer(message, policy)
             case kinds.Steered(text):
                 self.entered("you", text)
-            case kinds.MailReceived(text, sender):
+            case kinds.MailReceived(text, sender, act="said"):
+                self.entered(sanitize(sender), text)
+            case kinds.MailReceived(text, sender, act=""):
                 self.entered(f"message from {sanitize(sender)}" if sender else "message", text)
             case kinds.TurnEnded():
                 self.end_turn()
@@ -242,7 +246,9 @@ class Renderer:
 
     def entered(self, name: str, text: str) -> None:
         """Print ``text`` as if ``name`` had just entered it at the prompt."""
-        self._print(self.head(name) + sanitize(text).replace("\n", "\n" + " " * (len(name) + 3)))
+        # Below a long name, little of a narrow line would be left.
+        indent = " " * (len(name) + 3 if len(name) <= _SHORT_NAME else 2)
+        self._print(self.head(name) + sanitize(text).replace("\n", "\n" + indent))
 
     def raw(self, text: str) -> None:
         """End the answer, then write the program's own control characters unchanged."""

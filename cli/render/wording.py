@@ -75,12 +75,38 @@ def remark_on(event: events.Event, *, chat: bool) -> str:
             return f"rescue: {_rescue(event)}"
         case events.Warned(text):
             return f"warning: {text}"
+        case events.MailReceived(act=act) if act:
+            return _act(event)
+        case events.PersonAwaited(operator, "", desks):
+            here = {0: "nobody is here yet", 1: "1 person is here"}.get(desks, f"{desks} people are here")
+            return f"you wait for {one_line(operator, _NAME)} ({here}): you may go on typing; /back goes back"
+        case events.TurnEnded(finish="person"):
+            return ""
         case events.TurnEnded(finish="length"):
             return "the answer was cut off: the model reached its limit of tokens"
         case events.TurnEnded(finish="content_filter"):
             return "the answer was cut off by the provider's content filter"
         case events.TurnEnded(text=text) if not text.strip():
             return "the model answered with nothing: ask again, or ask differently"
+    return ""
+
+
+def _act(event: events.MailReceived) -> str:
+    """Describe what an operator did, for whoever reads the conversation."""
+    person, text, agent = (one_line(each, _NAME) for each in (event.sender, event.text, event.agent))
+    match event.act:
+        case "joined":
+            return f"{person}, a person, is here"
+        case "left":
+            return f"{person} has left ({text.rstrip('.')})" if text else f"{person} has left; somebody else comes"
+        case "back":
+            return f"{person} hands over to {agent}"
+        case "closed":
+            return f"{one_line(event.text, 200)}; {agent} takes over"
+        case "called":
+            return f"{person} calls {one_line(event.text, _RESULT)}"
+        case "result":
+            return f"{person} · result: {one_line(event.text, _RESULT)}"
     return ""
 
 

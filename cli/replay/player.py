@@ -24,18 +24,19 @@ async def play_transcripts(selection: Selection, start: int | None, until: int |
     no_pauses = not sys.stdout.isatty() or speed == 0
     for path in selection.paths:
         for conversation in selection.of_file(path, await read_conversations(path)):
-            player = _Player(0 if no_pauses else speed or 1)
+            player = Player(0 if no_pauses else speed or 1)
             for record in conversation.records:
                 if (start or 0) <= record.turn <= (until or record.turn):
                     await player.play(record)
             player.end()
 
 
-class _Player:
-    """Shows one record after the other, with pauses unless ``speed`` is 0."""
+class Player:
+    """Shows one record after the other, with pauses unless ``speed`` is 0. ``user`` stands for the user."""
 
-    def __init__(self, speed: float) -> None:
+    def __init__(self, speed: float, user: str = "you") -> None:
         self._speed = speed
+        self._user = user
         self._renderer = Renderer(sys.stdout, sys.stdout, chat=True, colour=wants_colour(sys.stdout))
         self._calls: dict[str, tuple[str, str]] = {}
         self._last: datetime | None = None
@@ -53,16 +54,19 @@ class _Player:
         show = self._renderer.show
         match record.type:
             case "user" | "steer" | "system":
-                self._renderer.entered("system" if record.type == "system" else "you", text_of(record.message).strip())
+                self._renderer.entered(
+                    "system" if record.type == "system" else self._user, text_of(record.message).strip()
+                )
             case "unsent" | "policy":
                 if data.get("direction", "input") == "input":
-                    self._renderer.entered("you", str(data.get("text", "")).strip())
+                    self._renderer.entered(self._user, str(data.get("text", "")).strip())
                 if record.type == "policy":
                     # The log does not contain the message that was answered instead.
                     policy, direction = str(data.get("policy")), str(data.get("direction"))
                     show(events.Refused(policy, direction, bool(data.get("banned")), ""))
             case "mail":
-                show(events.MailReceived(record.text("text"), record.text("sender"), record.agent or "", False))
+                about = (record.text("text"), record.text("sender"), record.agent or "")
+                show(events.MailReceived(*about, False, record.text("act")))
             case "error":
                 error = data.get("error")
                 self._renderer.error(str(error.get("message")) if isinstance(error, dict) else "unknown")

@@ -1,6 +1,7 @@
 """Record a handwritten conversation: run it with a model, and write the answers and results into its file."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from swarmchat.cli.errors import UsageError
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.judging import judged_key
+from swarmchat.swarm.replay.parameters import distinctive, literal
 from swarmchat.swarm.replay.runner import Replayed
 from swarmchat.swarm.replay.script import split_actions
 from swarmchat.swarm.replay.steps import Step, answer_steps
@@ -24,20 +26,37 @@ def check_recordable(
     for conversation in conversations:
         if not conversation.by_hand:
             raise UsageError(f"{path}, {conversation.name}: it is recorded already; --record is for handwritten files")
-        if "parameters" in conversation.about:
-            problem = "each row of its parameters has answers of its own: write them out as several conversations"
+        table = conversation.about.get("parameters")
+        if table and distinctive(conversation.row, table) is None:
+            problem = "another row of its parameters is the same: each row has answers of its own, so remove one"
             raise UsageError(f"{path}, {conversation.name}: {problem}")
 
 
 def write_recording(path: Path, replayed: Sequence[Replayed]) -> int:
     """Write what came of the replays into their file; return the number of turns. Raises TranscriptError."""
-    turns = [list(_turns(each)) for each in replayed]
+    by_number = groupby(replayed, lambda each: each.conversation.number)
+    turns = [list(_turns_of_rows(list(rows))) for _, rows in by_number]
     try:
         data = path.read_bytes()
     except OSError as error:
         raise TranscriptError(f"{path} cannot be read: {error.strerror or error}") from error
     write_whole(path, record_answers(data, path, turns))
-    return sum(map(len, turns))
+    return sum(len(each.turns) for each in replayed)
+
+
+def _turns_of_rows(rows: Sequence[Replayed]) -> Iterator[list[Step]]:
+    """Yield the steps of each turn; those in which the rows of its parameters differ once for each row."""
+    table = rows[0].conversation.about.get("parameters")
+    if not table:
+        yield from _turns(rows[0])
+        return
+    for turn in zip(*map(_turns, rows), strict=True):
+        same = all(steps == turn[0] for steps in turn)
+        written = []
+        for row, steps in zip(rows[:1] if same else rows, turn, strict=False):
+            when = {} if same else {"when": distinctive(row.conversation.row, table)}
+            written += [(kind, {**when, **literal(fields)}) for kind, fields in steps]
+        yield written
 
 
 def _turns(replayed: Replayed) -> Iterator[list[Step]]:

@@ -18,6 +18,7 @@ from swarmchat.cli.settings.prices import dollars
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.settings.store import open_store
 from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.replay.cassette import Cassette, MeteredModel
 from swarmchat.swarm.replay.expectations import reported_cost
 from swarmchat.swarm.replay.files import RecordedConversation
@@ -75,6 +76,8 @@ class Replayer:
                 rules=request.rules,
                 cost_of=reported_cost if model is None else partial(self._cost, model.name),
             )
+        except TranscriptError as error:
+            raise TranscriptError(f"{task.path}, {conversation.name}: {error}") from error
         finally:
             if model is not None:
                 await model.close()

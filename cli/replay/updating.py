@@ -1,6 +1,7 @@
 """Accept the changes that replays found: write them into the files, once the user agrees."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from swarmchat.cli.errors import UsageError
@@ -25,8 +26,6 @@ def check_updatable(
     if any(each.by_hand for each in conversations):
         if mode != "tools":
             raise UsageError(f"{path} was written by hand: --update writes the results of tools, with --mode tools")
-        if any("parameters" in each.about for each in conversations):
-            raise UsageError(f"{path} has parameters, so a result may be another one in each row: update it by hand")
     elif not all(each.whole for each in conversations):
         raise UsageError(f"{path} comes from another program: --update can write only logs and handwritten tests")
 
@@ -37,10 +36,14 @@ async def update_file(path: Path, replayed: Sequence[Replayed], report: Report, 
     old = _read(path)
     if by_hand:
         results = [[change for change in each.differences if _is_new_result(change)] for each in replayed]
-        new, accepted = update_results(old, path, results)
         changes = [change for each in results for change in each]
+        rows = zip(replayed, results, strict=True)
+        by_number = groupby(rows, lambda pair: pair[0].conversation.number)
+        new, accepted = update_results(
+            old, path, [[(each.conversation.row, list(found)) for each, found in pairs] for _, pairs in by_number]
+        )
         if accepted < len(changes):
-            report.add_refusal(path, "it has a result in a form that cannot be edited: change it by hand")
+            report.add_refusal(path, "it has a result that cannot be edited, such as one with ${…}: change it by hand")
             return
     else:
         new = b"".join(line + b"\n" for each in replayed for line in updated_lines(each))

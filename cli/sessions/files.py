@@ -94,7 +94,7 @@ async def _export_pieces(backend: Backend, info: SessionInfo, form: str, redacti
             yield line + b"\n"
         return
     records = [redaction.record(record) async for record in read_records(backend, info)]
-    if form in ("jsonl", "openai"):
+    if form != "markdown":
         records = [await whole_record(backend, info, record) for record in records]
     if form == "jsonl":
         for piece in as_jsonl(records):

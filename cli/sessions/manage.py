@@ -179,8 +179,8 @@ async def rename(store: OpenStore, name: str, new: str, as_json: bool) -> None:
 async def fork(store: OpenStore, name: str, new: str | None, turn: int | None, as_json: bool) -> None:
     """Copy a session up to ``turn`` to a session called ``new``."""
     info = await store.session(name)
-    if turn is not None and turn > info.turns:
-        raise UsageError(f"session {info.name!r} has only {info.turns} turns: --turn {turn} does not exist")
+    if turn is not None and turn > info.highest_turn:
+        raise UsageError(f"session {info.name!r} has no turn {turn}: its last one is {info.highest_turn}")
     if new is None:
         new = await numbered_name(store.backend, store.client, info.name)
     new = clean_text(new)
@@ -236,7 +236,7 @@ async def prune(
     before = None if older_than is None else _time_ago(older_than)
     infos = (await store.sessions())[keep or 0 :]
     infos = [info for info in infos if before is None or info.updated < before]
-    infos = [info for info in infos if not empty or info.turns == 0]
+    infos = [info for info in infos if not empty or info.highest_turn == 0]
     if infos and not dry_run:
         await _confirm(infos, yes)
     deleted = []

@@ -51,18 +51,18 @@ def print_dialogue(entries: Iterable[DialogueEntry]) -> None:
             print(f"{_styled('name', head, colour)} {sanitize(each.text.strip())}")
             continue
         role = "error" if each.kind == "error" else "remark"
-        print(_styled(role, f"  {_line(each)}{undone}", colour))
+        print(_styled(role, f"  {entry_line(each)}{undone}", colour))
 
 
 def _print_of_task(entry: DialogueEntry, undone: str, colour: bool) -> None:
     """Print what happened in a task as one line, further to the right."""
     message = entry.kind in ("user", "assistant", "system")
     begins = entry.kind == "note" and entry.text.startswith(f"task {entry.task},")
-    line = f"{entry.who}: {one_line(entry.text, 200)}" if message else _line(entry)
+    line = f"{entry.who}: {one_line(entry.text, 200)}" if message else entry_line(entry)
     print(_styled("remark", f"  {'' if begins else f'  {entry.task} '}{line}{undone}", colour))
 
 
-def _line(entry: DialogueEntry) -> str:
+def entry_line(entry: DialogueEntry) -> str:
     """Return an entry that is no message in one line."""
     line = one_line(entry.text, 200)
     if entry.kind == "call":

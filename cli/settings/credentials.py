@@ -14,21 +14,22 @@ from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings.folder import file_of, from_folder
 from swarmchat.cli.settings.named_models import KEYS
 from swarmchat.cli.settings.settings import Settings
+from swarmchat.swarm.common.patterns import lazy_pattern
 
 HIDDEN = "***"
 _SECONDS = 60
 """How long ``api_key_command`` may take: it may ask for a passphrase in a window."""
 _SHORTEST = 6
 """Length from which a secret is searched for by its value: shorter ones occur in harmless words."""
-_LOGIN = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]{1,30}://)[^\s/\"'<>]+@")
-_OPTION = re.compile(r"([?&;][\w.-]{0,40}(?:pass|key|token|secret|auth)[\w.-]{0,40}=)[^&;\s\"'<>]+", re.IGNORECASE)
-_HEADER = re.compile(
+_LOGIN = lazy_pattern(r"(\b[A-Za-z][A-Za-z0-9+.-]{1,30}://)[^\s/\"'<>]+@")
+_OPTION = lazy_pattern(r"([?&;][\w.-]{0,40}(?:pass|key|token|secret|auth)[\w.-]{0,40}=)[^&;\s\"'<>]+", re.IGNORECASE)
+_HEADER = lazy_pattern(
     r"(\b(?:authorization|[\w-]{0,40}api[-_]?key)\b[\\\"']{0,4}\s{0,3}[:=]\s{0,3}[\\\"']{0,4}(?:(?:bearer|basic|token)\s+)?)"
     r"[^\s\"'\\,;&]{6,}",
     re.IGNORECASE,
 )
-_BEARER = re.compile(r"(\bbearer\s+)[\w.~+/=-]{12,}", re.IGNORECASE)
-_KEY = re.compile(r"()\b(?:sk-|gsk_|hf_|xai-|gh[pousr]_|github_pat_|AKIA|AIza)[\w-]{12,}")
+_BEARER = lazy_pattern(r"(\bbearer\s+)[\w.~+/=-]{12,}", re.IGNORECASE)
+_KEY = lazy_pattern(r"()\b(?:sk-|gsk_|hf_|xai-|gh[pousr]_|github_pat_|AKIA|AIza)[\w-]{12,}")
 """Keys of model servers and code hosts, by their prefixes."""
 
 
@@ -65,6 +66,7 @@ def secrets_of(settings: Settings) -> set[str]:
             secrets.add((read_key(each) or "").strip())
     for server in (settings.mcp or {}).values():
         secrets |= {*server.get("env", {}).values(), *server.get("headers", {}).values()}
+        secrets.add(server.get("client_secret", ""))
     return secrets | {password for url in urls if url for password in url_passwords(url)}
 
 
@@ -98,7 +100,7 @@ def shown_value(name: str, value: Any) -> Any:
         return "none"
     if value is None or isinstance(value, bool | int | float):
         return value
-    if name in ("api_key", "headers", "query", "env"):
+    if name in ("api_key", "headers", "query", "env", "client_secret"):
         return dict.fromkeys(value, HIDDEN) if isinstance(value, Mapping) else HIDDEN
     if name in ("models", "mcp"):
         return {model: {each: shown_value(each, table[each]) for each in table} for model, table in value.items()}

@@ -6,13 +6,15 @@ with its content, and with the files of the swarm that it names; when these chan
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from platformdirs import user_data_path
+from swarmchat.cli.errors import ConfigError
 from swarmchat.swarm.common.files import write_atomically
 
 PROJECT_FILE = "swarmchat.toml"
@@ -54,8 +56,10 @@ NEEDS_CONSENT = {
     "discover": "looks for servers on your machine",
 }
 """Settings of a folder's file that are used once the user has consented, and what each does."""
-_MAX_FILES = 200
-"""How many files of a swarm are part of the consent."""
+_MAX_FILES = 20_000
+"""How many files and folders a swarm's folder may have."""
+_CODE = frozenset({".py", ".pyc", ".so", ".pyd", ".toml"})
+_CACHE = "__pycache__"
 _TABLE = re.compile(r"(?: \[(?:profiles|models)\.[^\]]{1,100}\]){1,2}\Z")
 """The part of an origin after the file."""
 
@@ -80,24 +84,44 @@ def needs_consent(name: str, value: object) -> bool:
 
 
 def digest_of(path: Path, content: Mapping[str, Any]) -> str:
-    """Return what consent to the file at ``path``, with this ``content``, is given for."""
+    """Return what consent to the file at ``path``, with this ``content``, is given for.
+
+    Raises ConfigError if the folder of its swarm has too many files.
+    """
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode("utf-8", "replace"))
     tables = [content, *(each for each in content.get("profiles", {}).values() if isinstance(each, dict))]
     for swarm in sorted({table["swarm"] for table in tables if isinstance(table.get("swarm"), str)}):
-        for file in _files_of(path.parent / swarm.partition(":")[0]):
+        named = path.parent / swarm.partition(":")[0]
+        # A file and a module can import whatever is beside them.
+        root = named if named.is_dir() else named.parent
+        for file in _code_below(root):
             with suppress(OSError):
-                digest.update(f"\n{file.name}\n".encode("utf-8", "replace") + file.read_bytes())
+                content_of_file = file.read_bytes()
+                if file.parent.name != _CACHE or not _is_of_python(content_of_file):
+                    digest.update(f"\n{file.relative_to(root)}\n".encode("utf-8", "replace") + content_of_file)
     return digest.hexdigest()
 
 
-def _files_of(path: Path) -> list[Path]:
-    with suppress(OSError):
-        if path.is_dir():
-            return sorted(each for each in path.iterdir() if each.suffix in (".py", ".toml"))[:_MAX_FILES]
-        if path.is_file():
-            beside = [path.parent / "tools.py"] if path.suffix == ".toml" else []
-            return [path, *(each for each in beside if each.is_file())]
-    return []
+def _code_below(root: Path) -> Iterator[Path]:
+    """Yield the files below ``root`` that a program there can import, and TOML files."""
+    seen = 0
+    for folder, folders, names in os.walk(root):
+        seen += len(folders) + len(names)
+        if seen > _MAX_FILES:
+            raise ConfigError(
+                f"{root} has more than {_MAX_FILES:,} files, too many to look at whenever swarmchat starts: move the "
+                "swarm into a folder of its own, or name it with -S"
+            )
+        # What Python imports has an identifier as its name. An environment is not part of a repository.
+        folders[:] = sorted(
+            name for name in folders if name.isidentifier() and not Path(folder, name, "pyvenv.cfg").is_file()
+        )
+        yield from (Path(folder, name) for name in sorted(names) if Path(name).suffix in _CODE)
+
+
+def _is_of_python(cached: bytes) -> bool:
+    """Whether Python checks a file in its cache against the source, as it does with those that it writes."""
+    return cached[4:8] == bytes(4)
 
 
 class Consents:
@@ -117,10 +141,15 @@ class Consents:
 
     def has(self, path: Path, content: Mapping[str, Any]) -> bool:
         """Whether the user has consented to ``content`` in the file at ``path``."""
-        return self.all().get(str(path.resolve())) == digest_of(path, content)
+        stored = self.all().get(str(path.resolve()))
+        if stored is None:
+            return False
+        with suppress(ConfigError):
+            return stored == digest_of(path, content)
+        return False
 
     def give(self, path: Path, content: Mapping[str, Any]) -> None:
-        """Store that the user has consented. Raises OSError."""
+        """Store that the user has consented. Raises OSError, and ConfigError if that is not possible."""
         self._write({**self.all(), str(path.resolve()): digest_of(path, content)})
 
     def withdraw(self, path: Path) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from swarmchat.cli.terminal.themes import check_theme
 from swarmchat.swarm.agents.rescue_steps import STEPS
 from swarmchat.swarm.common.encoding import decode_json, decode_toml
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.errors import DefinitionError
 
 USUAL_PORTS = (11434, 1234, 8080, 8000)
@@ -18,8 +19,8 @@ USUAL_PORTS = (11434, 1234, 8080, 8000)
 
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False, "none": False}
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604_800}
-_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)", re.ASCII)
-_SIZE = re.compile(r"([0-9]{1,12})\s*(|kb|mb|gb)", re.ASCII)
+_NUMBER = lazy_pattern(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)", re.ASCII)
+_SIZE = lazy_pattern(r"([0-9]{1,12})\s*(|kb|mb|gb)", re.ASCII)
 _SIZES = {"": 1, "kb": 1_000, "mb": 1_000_000, "gb": 1_000_000_000}
 _LONGEST = 100 * 366 * 86400
 """A hundred years, in seconds: longer times overflow the clocks of some stores."""

@@ -1,11 +1,13 @@
 """What a session is continued with: the swarm, the model and the server that it used before."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from swarmchat.cli.errors import ConfigError, UsageError
-from swarmchat.cli.settings.folder import from_folder
+from swarmchat.cli.settings.folder import PROJECT_FILE, Consents, file_of, from_folder, needs_consent
+from swarmchat.cli.settings.loading import read_file
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Swarm
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -14,6 +16,10 @@ from swarmchat.swarm.persistence.session_index import SessionInfo
 def resume_with(settings: Settings) -> dict[str, str]:
     """Return what is stored with a session: valid in any folder, and without what a folder's file has chosen."""
     values = {"swarm": _anywhere(settings.swarm) if settings.swarm else ""}
+    origin = settings.origins.get("swarm", "")
+    if settings.swarm and from_folder(origin) and needs_consent("swarm", settings.swarm):
+        # Its program may change: it needs the user's consent in every folder, and each time.
+        values["settings"] = str(file_of(origin).resolve())
     if settings.system is not None and _is_option(settings, "system"):
         values["system"] = settings.system
     # A server that a folder's file has chosen gets no key, and would get one when the session is continued elsewhere.
@@ -25,7 +31,8 @@ def resume_with(settings: Settings) -> dict[str, str]:
 def settings_of(settings: Settings, info: SessionInfo | None, *, options: bool = True) -> Settings:
     """Return ``settings`` with what the session ``info`` used before.
 
-    With ``options``, an option on the command line and a variable in the environment override it.
+    With ``options``, an option on the command line and a variable in the environment override it. Raises ConfigError if
+    the swarm was chosen by a folder that the user does not trust as it is now.
     """
     if info is None or info.resume_with is None:
         return settings
@@ -33,15 +40,27 @@ def settings_of(settings: Settings, info: SessionInfo | None, *, options: bool =
     values: dict[str, Any] = {}
     if not (options and (_is_option(settings, "swarm") or _is_option(settings, "system"))):
         values |= {name: stored[name] or None for name in ("swarm", "system") if name in stored}
+        _check_consent(info)
     # The demo model answers where no other is known: who has found one meanwhile wants that.
     if "base_url" in stored and info.model not in ("", "demo"):
         server = {"model": info.model, "base_url": stored["base_url"] or None}
-        origins = {name: settings.origins.get(name, "")[:1] for name in server} if options else {}
+        chosen = {name: settings.origins.get(name, "")[:1] for name in server} if options else {}
         # In the environment, the model and the server belong together; an option replaces one of them.
-        if "$" not in origins.values():
-            values |= {name: value for name, value in server.items() if origins.get(name) != "-"}
-    origin = f"session {info.name}"
-    return replace(settings, **values, origins={**settings.origins, **dict.fromkeys(values, origin)})
+        if "$" not in chosen.values():
+            values |= {name: value for name, value in server.items() if chosen.get(name) != "-"}
+    origins = dict.fromkeys(values, f"session {info.name}")
+    if "swarm" in values and "settings" in stored:
+        origins["swarm"] = stored["settings"]
+    return replace(settings, **values, origins={**settings.origins, **origins})
+
+
+def _check_consent(info: SessionInfo) -> None:
+    chosen_by = Path((info.resume_with or {}).get("settings", ""))
+    if chosen_by.name == PROJECT_FILE and not Consents().has(chosen_by, read_file(chosen_by)):
+        raise ConfigError(
+            f"session {info.name!r} was held with a swarm that {chosen_by} chose, which you do not trust as it is now: "
+            f"see swarmchat trust {shlex.quote(str(chosen_by.parent))}, or name the swarm with -S"
+        )
 
 
 def check_swarm(settings: Settings, info: SessionInfo | None, swarm: Swarm) -> None:

@@ -4,7 +4,7 @@ import shutil
 import textwrap
 from collections.abc import Iterator
 
-from swarmchat.cli.slash import context, files, mcp, prompts, screen, sessions, settings, swarm, turns  # noqa: F401 - registers commands
+from swarmchat.cli.slash import context, files, mcp, prompts, screen, sessions, settings, swarm, tasks, turns  # noqa: F401 - registers commands
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import (
     COMMANDS,
@@ -35,7 +35,7 @@ TOPICS = {
     "sessions": "new resume sessions history search rename session fork export import",
     "model and settings": "model set approve thoughts theme doctor debug clear",
     "context window": "context tokens compact pin unpin",
-    "agents and data": "agents agent back stack tools mcp prompt call state memory storage",
+    "agents and data": "agents agent back stack task tasks tools mcp prompt call state memory storage",
 }
 """The names of all commands by topic, the most useful first."""
 

@@ -20,6 +20,15 @@ class ChatContext:
     open_session: Callable[[str], Awaitable[Session]]
     """Open the session with this name or id; create it if it does not exist."""
 
+    @property
+    def running_tasks(self) -> str:
+        """A line about the tasks in the background that end with the session; empty if none runs."""
+        running = [*self.session.tasks.running]
+        if not running:
+            return ""
+        ended = f"task {running[0]} is" if len(running) == 1 else f"tasks {', '.join(running)} are"
+        return f"{ended} interrupted; in session {self.session.info.name}, /task {running[0]} again repeats it"
+
     async def switch_to(self, name: str) -> None:
         """Close the open session, and open the session ``name`` in its place."""
         previous, self.session = self.session, await self.open_session(name)

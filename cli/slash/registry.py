@@ -3,9 +3,11 @@
 import difflib
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from swarmchat.backends import BackendError
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.agents.agent import Swarm
@@ -39,6 +41,8 @@ class CommandResult:
     """How the thoughts of models are shown from now on: folded, shown, hidden, or toggle."""
     next_session: str | None = None
     """The id of the session to switch to."""
+    warnings: Sequence[str] = ()
+    """What the user has to know besides."""
 
 
 Run = Callable[[ChatContext, str], Awaitable[str | CommandResult]]
@@ -110,8 +114,13 @@ def split_command(text: str) -> tuple[str, str]:
 async def run_command(chat: ChatContext, text: str) -> CommandResult:
     """Run the command in ``text`` and return its result. Raises UsageError for an unknown command."""
     command, argument = parse_command(text)
+    # No command shows or changes a session that the store has lost a part of.
+    with suppress(BackendError):
+        if await chat.session.conversation.journal.find_loss() is not None:
+            await chat.session.flush()
     result = await command.run(chat, argument)
-    return CommandResult(page=result) if isinstance(result, str) else result
+    result = CommandResult(page=result) if isinstance(result, str) else result
+    return replace(result, warnings=tuple(chat.session.conversation.take_notices()))
 
 
 def find_command(name: str) -> Command:

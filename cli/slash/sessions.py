@@ -70,7 +70,7 @@ async def _new(chat: ChatContext, argument: str) -> CommandResult:
     client = chat.session.info.client
     name = clean_text(argument) or await free_name(chat.session.backend, client, random.SystemRandom())
     await _must_be_free(chat.session, name)
-    hint = f"; /resume {chat.session.info.name} goes back" if chat.session.turns else ""
+    hint = f"; /resume {chat.session.info.name} goes back" if not chat.session.is_new else ""
     return CommandResult(remark=f"this is now session {name!r}{hint}", next_session=name)
 
 
@@ -157,7 +157,7 @@ async def _fork(chat: ChatContext, argument: str) -> CommandResult:
     "history",
     "list the turns of this session, or those that contain a text",
     "[TEXT]",
-    is_useful=lambda chat: chat.session.turns > 0,
+    is_useful=lambda chat: not chat.session.is_new,
 )
 async def _history(chat: ChatContext, argument: str) -> str:
     from swarmchat.swarm.archive.dialogue import dialogue

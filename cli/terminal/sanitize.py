@@ -2,9 +2,11 @@
 
 import re
 
+from swarmchat.swarm.common.patterns import lazy_pattern
+
 # C0 except tab and line feed, DEL, C1; the bidirectional controls, which can hide the real order of a text ("Trojan
 # Source", CVE-2021-42574); and the line and paragraph separators, which some terminals obey.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_UNSAFE = lazy_pattern("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def sanitize(text: str) -> str:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from swarmchat.swarm.agents.agent_fields import AGENT, check_computed
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.mistakes import (
-    FUNCTION,
     TEXT,
     Expected,
     check_fields,
@@ -21,7 +21,7 @@ from swarmchat.swarm.common.mistakes import (
     optional,
     shown,
 )
-from swarmchat.swarm.common.names import OUTPUT_TOOL, check_name, name_of, nearest, portable_name
+from swarmchat.swarm.common.names import AGENT_TOOL, OUTPUT_TOOL, check_name, name_of, nearest, portable_name
 from swarmchat.swarm.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -81,12 +81,8 @@ class Agent:
     def __post_init__(self) -> None:
         # With transfer_to_ before it, it is the name of a tool.
         check_name("agent", self.name, 50)
-        check_fields(f"agent {self.name!r}", self, _AGENT)
-        if self.tools:
-            from swarmchat.swarm.tools.tool import as_tool
-
-            tools = (as_tool(each) if callable(each) else _named_tool(each) for each in self.tools)
-            object.__setattr__(self, "tools", tuple(tools))
+        check_fields(f"agent {self.name!r}", self, AGENT)
+        object.__setattr__(self, "tools", tuple(map(_as_tool, self.tools)))
         if self.output is not None:
             from swarmchat.swarm.tools.output import output_type
 
@@ -107,19 +103,33 @@ class Agent:
         requests: int | None = None,
         tokens: int | None = None,
         seconds: float | None = None,
+        background: bool = False,
     ) -> "AgentTool":
         """Return the agent as a tool: a call is a task, which it works on in a context of its own.
 
         ``description`` tells the agent that calls it what it is for; default: the description of the agent. ``name``
         is that of the tool; default: the agent's. ``history`` is what it is told of the conversation: none, summary or
-        all. ``requests``, ``tokens`` and ``seconds`` limit one task; default: the session's settings. Raises
+        all. ``requests``, ``tokens`` and ``seconds`` limit one task; default: the session's settings. With
+        ``background``, it goes on while the conversation continues, and its answer arrives as a message. Raises
         DefinitionError.
         """
         from swarmchat.swarm.tools.agent_tool import agent_tool
 
         return agent_tool(
-            self, description, name=name, history=history, requests=requests, tokens=tokens, seconds=seconds
+            self,
+            description,
+            name=name,
+            history=history,
+            requests=requests,
+            tokens=tokens,
+            seconds=seconds,
+            background=background,
         )
+
+    @property
+    def is_person(self) -> bool:
+        """Whether a person answers: an operator."""
+        return False
 
     @property
     def own_tools(self) -> tuple["Tool", ...]:
@@ -159,39 +169,23 @@ class Agent:
         return tuple(encode_json({"role": "system", "content": text}) for text in texts if text)
 
 
-def _is_tool(value: object) -> bool:
-    """Whether ``value`` is a tool of an agent: a function, a pattern for tools of MCP servers, or ``agent:NAME``."""
-    return "/" in value or value.startswith("agent:") if isinstance(value, str) else callable(value)
+def _as_tool(tool: "Tool | Callable[..., object] | str") -> "Tool | str":
+    """Return the tool of a function or of ``agent:NAME``; a pattern for tools of MCP servers as it is."""
+    if callable(tool):
+        from swarmchat.swarm.tools.tool import as_tool
 
+        return as_tool(tool)
+    if tool.startswith(AGENT_TOOL):
+        from swarmchat.swarm.tools.agent_tool import agent_tool
 
-def _named_tool(name: str) -> "Tool | str":
-    """Return the tool that ``agent:NAME`` names; a pattern for tools of MCP servers as it is."""
-    from swarmchat.swarm.tools.agent_tool import AGENT_TOOL, agent_tool
+        return agent_tool(tool.removeprefix(AGENT_TOOL))
+    return tool
 
-    return agent_tool(name.removeprefix(AGENT_TOOL)) if name.startswith(AGENT_TOOL) else name
-
-
-_TOOLS = "functions, agents as AGENT.as_tool() or 'agent:NAME', or names such as 'files/*' of an MCP server's tools"
-_AGENT = {
-    "prompt": Expected("a text or a function of the context", lambda value: isinstance(value, str) or callable(value)),
-    "tools": many(
-        "functions, agents as AGENT.as_tool() or 'agent:NAME', or names such as 'files/*' of an MCP server's tools",
-        _is_tool,
-    ),
-    "handoffs": many("agents or their names", named_part),
-    "system": many("texts or functions of the context", lambda value: isinstance(value, str) or callable(value)),
-    "description": TEXT,
-    "model": optional(instance_of(str, "the name of a model; one for all agents is given to Session.open")),
-    "parameters": instance_of(Mapping, 'a mapping such as {"temperature": 0}'),
-    "max_tool_calls": optional(Expected("0 or more", lambda value: isinstance(value, int) and value >= 0)),
-    "validate": optional(FUNCTION),
-}
-"""What the arguments of an agent are expected to be."""
 
 _PARTS = {"agent": "agents", "policy": "policies", "state": "states", "storage": "storages"}
 """The kinds of named parts of a swarm, and the attribute that lists each."""
 
-_KINDS = {"policies": "Policy", "states": "State", "storages": "Storage"}
+_KINDS = {"operators": "Operator", "policies": "Policy", "states": "State", "storages": "Storage"}
 
 
 def _is_named(kind: str, value: object) -> bool:
@@ -211,6 +205,8 @@ class Swarm:
     agents: Sequence[Agent]
     default: "Agent | str" = ""
     """The agent that a session starts with, or its name. Empty: the first one."""
+    operators: Sequence[Agent] = ()
+    """People whom agents can hand over to; they are among the agents, too."""
     policies: Sequence["Policy"] = ()
     states: Sequence["State[Any]"] = ()
     storages: Sequence["Storage[Any]"] = ()
@@ -243,6 +239,7 @@ class Swarm:
             check_value(owner, name, getattr(self, name), many(f"{kind} objects", fits))
         check_value(owner, "demo", self.demo, many("DemoRule objects", partial(_is_named, "DemoRule")))
         check_value(owner, "replay", self.replay, optional(Expected("ReplayRules", partial(_is_named, "ReplayRules"))))
+        check_value(owner, "mcp", self.mcp, many("McpServer objects", partial(_is_named, "McpServer")))
         if self.rescue is not None:
             from swarmchat.swarm.agents.rescue_steps import check_steps
 
@@ -250,8 +247,12 @@ class Swarm:
         if not self.agents:
             raise DefinitionError(f"swarm {self.name!r} has no agents: define at least one")
         object.__setattr__(self, "default", name_of(self.default or self.agents[0]))
+        # An operator is an agent that a person answers for: handoffs, undo and the log treat it as one.
+        listed = (*self.agents, *(operator for operator in self.operators if operator not in self.agents))
+        object.__setattr__(self, "agents", listed)
         if any(agent.agent_tools for agent in self.agents):
             object.__setattr__(self, "agents", _with_tool_agents(self.agents))
+        object.__setattr__(self, "operators", tuple(agent for agent in self.agents if agent.is_person))
         for parts in _PARTS.values():
             if duplicates := _duplicates(part.name for part in getattr(self, parts)):
                 raise DefinitionError(f"swarm {self.name!r}: two of its {parts} are named {min(duplicates)!r}")
@@ -260,7 +261,8 @@ class Swarm:
                 f"swarm {self.name!r}: the default is {self.initial!r}, an unknown agent; "
                 f"{nearest(self.initial, self.names)}"
             )
-        self._check_computed()
+        check_computed(self.name, self.states)
+        self._check_operators()
         for agent in self.agents:
             self._check_handoffs(agent)
         if duplicates := _duplicates(server.name for server in self.mcp):
@@ -269,6 +271,20 @@ class Swarm:
             from swarmchat.swarm.mcp.servers import McpServers
 
             object.__setattr__(self, "mcp_servers", McpServers(self.mcp))
+
+    def _check_operators(self) -> None:
+        """Raise DefinitionError where an operator is what only an agent with a model can be."""
+        people = {operator.name for operator in self.operators}
+        if self.initial in people:
+            raise DefinitionError(
+                f"swarm {self.name!r}: the default is {self.initial!r}, an operator: a session starts with an agent"
+            )
+        for agent in self.agents:
+            for tool in agent.agent_tools:
+                if tool.agent_name in people:
+                    raise DefinitionError(
+                        f"agent {agent.name!r} has the operator {tool.agent_name!r} as a tool: name it in handoffs"
+                    )
 
     @property
     def scope(self) -> str:
@@ -302,20 +318,6 @@ class Swarm:
     def _unknown(self, kind: str, name: str) -> DefinitionError:
         names = [part.name for part in getattr(self, _PARTS[kind])]
         return DefinitionError(f"swarm {self.name!r} has no {kind} {name!r}; {nearest(name, names)}")
-
-    def _check_computed(self) -> None:
-        """Check that computed states name stored states, or computed ones that are declared before them."""
-        known = [state.name for state in self.states if state.compute is None]
-        for state in self.states:
-            if state.compute is None:
-                continue
-            for name in state.of:
-                if name not in known:
-                    raise DefinitionError(
-                        f"swarm {self.name!r}: the state {state.name!r} is computed of {name!r}, which is not among "
-                        f"its states, or only after it; {nearest(name, known)}"
-                    )
-            known.append(state.name)
 
     def _check_handoffs(self, agent: Agent) -> None:
         own = {portable_name(tool.name) for tool in agent.own_tools}

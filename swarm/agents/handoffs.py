@@ -8,15 +8,18 @@ from swarmchat.swarm.primitives.navigation import Navigation
 
 def handoff_definitions(swarm: Swarm, agent: Agent, navigation: Navigation) -> list[dict[str, Any]]:
     """Return the definitions of the handoff tools of ``agent``, in the form of the chat API."""
-    texts = {}
+    texts, people = {}, {PREFIX + operator.name for operator in swarm.operators}
     for name in agent.targets:
         purpose = swarm.agent(name).description
-        texts[PREFIX + name] = f"Hand the user over to {name}." + (f" {purpose}" if purpose else "")
+        who = f"{name}, a person, who may take a while" if PREFIX + name in people else name
+        texts[PREFIX + name] = f"Hand the user over to {who}." + (f" {purpose}" if purpose else "")
     if navigation.stack:
         texts[BACK] = f"Hand the user back to {navigation.stack[-1]}, who was there before you."
-    parameters = {"type": "object", "properties": {}, "additionalProperties": False}
     return [
-        {"type": "function", "function": {"name": name, "description": text, "parameters": parameters}}
+        {
+            "type": "function",
+            "function": {"name": name, "description": text, "parameters": _FOR_PERSON if name in people else _NONE},
+        }
         for name, text in texts.items()
     ]
 
@@ -32,3 +35,16 @@ def handoff_target(name: str, agent: Agent, navigation: Navigation) -> str | Non
         return navigation.stack[-1]
     target = name.removeprefix(PREFIX)
     return target if name.startswith(PREFIX) and target in agent.targets else None
+
+
+_NONE = {"type": "object", "properties": {}, "additionalProperties": False}
+_FOR_PERSON = {
+    "type": "object",
+    "properties": {
+        "reason": {"type": "string", "description": "Why a person is needed, in one sentence."},
+        "summary": {"type": "string", "description": "What the person has to know, in two or three sentences."},
+    },
+    "required": ["reason"],
+    "additionalProperties": False,
+}
+"""The parameters of a handoff to an agent, and to an operator."""

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from swarmchat.swarm.agents.agent import Agent, Swarm, as_swarm
 from swarmchat.swarm.agents.python_file import load_module, where_it_failed
+from swarmchat.swarm.common.mistakes import TEXT, check_value
 from swarmchat.swarm.errors import DefinitionError
 
 EXAMPLES = ("helpdesk", "phone_shop")
@@ -18,7 +19,7 @@ TOML = "swarm.toml"
 _ATTRIBUTE = "swarm"
 
 
-def load_swarm(name: str, folder: Path) -> Swarm:
+def load_swarm(name: str, folder: Path | str) -> Swarm:
     """Return the swarm ``name``; relative paths are looked up in ``folder``.
 
     ``name`` is one of EXAMPLES, whatever is in the folder; or the path of a Python file (``FILE.py`` or
@@ -26,6 +27,8 @@ def load_swarm(name: str, folder: Path) -> Swarm:
     is ``swarm`` unless it is named.
     Raises DefinitionError, naming the file, the line or key, and the nearest valid name.
     """
+    check_value("load_swarm", "name", name, TEXT)
+    folder = Path(folder)
     path, attribute = _split(name)
     if path in EXAMPLES and attribute is None:
         # Before the folder, which may be somebody else's, can offer one of the same name: ./helpdesk means that.

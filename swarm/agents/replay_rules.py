@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.persistence.records import RecordType
 
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
 _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
@@ -47,6 +48,11 @@ class ReplayRules:
             value = getattr(self, name)
             if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(v, str) for v in value):
                 raise DefinitionError(f"replay: {name!r} is {value!r:.60}, expected a list of texts")
+        for rule in self.ignore:
+            kind = rule.partition(".")[0]
+            if kind.isidentifier() and kind not in get_args(RecordType):
+                hint = nearest(kind, get_args(RecordType))
+                raise DefinitionError(f"replay: unknown type of record {kind!r} in 'ignore'; {hint}")
         for rule in self.normalize:
             if rule in NORMALIZERS:
                 continue

@@ -7,12 +7,13 @@ from types import ModuleType
 from typing import Any
 
 from swarmchat.swarm.agents.agent import Agent, Swarm
+from swarmchat.swarm.agents.operator import Operator
 from swarmchat.swarm.agents.python_file import load_module
 from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.agents.rescue_steps import STEPS, Step
 from swarmchat.swarm.common.encoding import decode_toml
 from swarmchat.swarm.common.files import read_text_file
-from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.common.names import AGENT_TOOL, nearest
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.mcp.server import McpServer, read_server
 from swarmchat.swarm.models.demo import DemoRule
@@ -20,14 +21,14 @@ from swarmchat.swarm.primitives.policy import Policy
 from swarmchat.swarm.primitives.state import State
 from swarmchat.swarm.storage.items import FieldIndex
 from swarmchat.swarm.storage.storage import Storage
-from swarmchat.swarm.tools.agent_tool import AGENT_TOOL, agent_tool
+from swarmchat.swarm.tools.agent_tool import agent_tool
 from swarmchat.swarm.tools.tool import Tool, as_tool
 
 TOOLS = "tools.py"
 
 _SWARM = {
     **dict.fromkeys(("name", "default", "tools", "placeholder", "namespace"), str),
-    **dict.fromkeys(("agents", "policies", "states", "storages", "mcp", "replay"), dict),
+    **dict.fromkeys(("agents", "operators", "policies", "states", "storages", "mcp", "replay"), dict),
     **dict.fromkeys(("demo", "rescue"), list),
 }
 _AGENT = {
@@ -38,10 +39,16 @@ _AGENT = {
     "output": (str, dict),
     "as_tool": dict,
 }
+_OPERATOR = {
+    **dict.fromkeys(("description", "hours", "timezone"), str),
+    "timeout": (int, float),
+    "tools": list,
+}
 _AS_TOOL = {
     **dict.fromkeys(("description", "history"), str),
     **dict.fromkeys(("requests", "tokens"), int),
     "seconds": (int, float),
+    "background": bool,
 }
 _POLICY = {
     **dict.fromkeys(("reject_input", "reject_output"), (str, list)),
@@ -88,6 +95,7 @@ class _Reader:
             name=content.get("name", self._path.parent.resolve().name),
             default=content.get("default", ""),
             agents=[self._agent(name, fields) for name, fields in agents.items()],
+            operators=[self._operator(name, fields) for name, fields in self._section("operators", _OPERATOR).items()],
             policies=[Policy(name, **fields) for name, fields in self._section("policies", _POLICY).items()],
             states=[self._state(name, fields) for name, fields in self._section("states", _STATE).items()],
             storages=[self._storage(name, fields) for name, fields in self._section("storages", _STORAGE).items()],
@@ -125,6 +133,10 @@ class _Reader:
                 f"agents.{name}.output", fields["output"], lambda value: isinstance(value, type)
             )
         return Agent(name, tools=tools, **fields)
+
+    def _operator(self, name: str, fields: dict[str, Any]) -> Operator:
+        tools = [self._tool(f"operators.{name}.tools", tool) for tool in fields.pop("tools", ())]
+        return Operator(name, tools=tools, **fields)
 
     def _tool(self, where: str, name: object) -> Tool | str:
         if str(name).startswith(AGENT_TOOL):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from swarmchat.swarm.archive.tasks import TaskSummary, tasks_of
-from swarmchat.swarm.common.messages import calls_of, text_of
+from swarmchat.swarm.common.messages import calls_of, others_of, text_of
 from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import APART, Record
 
@@ -35,6 +35,8 @@ class DialogueEntry:
     undone: bool = False
     task: str = ""
     """The task that it belongs to, if an agent worked on one."""
+    others: tuple[Any, ...] = ()
+    """The content parts of the message or result that are no texts; ``text`` describes them."""
 
 
 def dialogue(records: Iterable[Record], *, undone: bool = False, tasks: bool = False) -> Iterator[DialogueEntry]:
@@ -47,10 +49,10 @@ def dialogue(records: Iterable[Record], *, undone: bool = False, tasks: bool = F
     given = tasks_of(records)
     waiting: dict[str, DialogueEntry] = {}
     for record in records:
-        is_hidden = record.turn in hidden and record.type not in _NEVER_HIDDEN
+        is_hidden = record.turn in hidden and record.type not in _NEVER_HIDDEN and record.type != "task_start"
         if is_hidden and not undone:
             continue
-        if record.type == "task":
+        if record.type in ("task", "task_start"):
             if (task := given.pop(record.task, None)) is not None:
                 yield from _task_entries(task, record, is_hidden, tasks)
             continue
@@ -70,9 +72,12 @@ def _task_entries(task: TaskSummary, first: Record, undone: bool, unfolded: bool
 def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) -> Iterator[DialogueEntry]:
     data = record.data
     base = DialogueEntry("note", record.agent or record.type, "", record.turn, record.ts, undone=undone)
-    if record.type in ("user", "steer", "system"):
-        role = str(record.message["role"])
-        yield replace(base, kind=role, who=role, text=text_of(record.message))
+    if record.type == "mail" and data.get("act") == "said":
+        yield replace(base, kind="assistant", who=f"{record.text('sender')} (a person)", text=record.text("text"))
+    elif record.type in ("user", "steer", "system"):
+        role = str(record.message.get("role", "user"))
+        others = tuple(others_of(record.message))
+        yield replace(base, kind=role, who=role, text=text_of(record.message), others=others)
     elif record.type == "assistant":
         text = text_of(record.message)
         if text.strip():
@@ -84,7 +89,8 @@ def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) ->
     elif record.type == "tool":
         call_id = str(record.message.get("tool_call_id") or record.message.get("name") or "")
         call = waiting.pop(call_id, replace(base, kind="call", name=str(data.get("name", "?")), arguments=""))
-        yield replace(call, text=text_of(record.message), status=str(data.get("status", "")))
+        text, others = text_of(record.message), tuple(others_of(record.message))
+        yield replace(call, text=text, others=others, status=str(data.get("status", "")))
     elif record.type == "error":
         error = data.get("error")
         text = f"{error.get('kind')}: {error.get('message')}" if isinstance(error, dict) else str(error)
@@ -96,6 +102,8 @@ def _entries(record: Record, waiting: dict[str, DialogueEntry], undone: bool) ->
 def _note(record: Record) -> str | None:
     data = record.data
     match record.type:
+        case "mail" if data.get("act"):
+            return f"{data.get('sender')} ({data['act']}): {data.get('text', '')}".rstrip(": ")
         case "mail":
             return f"message from {data.get('sender') or 'outside'}: {data.get('text')}"
         case "handoff":
@@ -118,7 +126,9 @@ def _note(record: Record) -> str | None:
             what = "the question" if data.get("direction") == "input" else "the answer"
             return f"policy {data.get('policy')} refused {what}: {data.get('text')}"
         case "ask_model" | "ask_user":
-            asked = data.get("question") or "; ".join(map(text_of, data.get("messages") or ()))
+            messages = data.get("messages")
+            texts = [text_of(each) for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
+            asked = data.get("question") or "; ".join(texts)
             whom = data.get("model") if record.type == "ask_model" else "the user"
             return f"a tool asked {whom}: {asked} → {_as_json(data.get('answer'))}"
         case "unsent":

@@ -8,7 +8,7 @@ from typing import Any
 
 from swarmchat.swarm.archive.dialogue import DialogueEntry, dialogue
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.common.messages import others_of, texts_of
+from swarmchat.swarm.common.messages import describe_part, others_of, texts_of
 from swarmchat.swarm.context.groups import GroupBuilder, Part
 from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import Record
@@ -83,6 +83,8 @@ _FENCE = re.compile(r"(`{3,}|~{3,})(.*)")
 _UNCLEAR_FENCE = re.compile(r"^(?:[ \t>*+.)0-9-]+(?:```|~~~)|(?:```|~~~).*\|)", re.MULTILINE)
 """A fence that is indented, in a list or in a quote, or that could be the head of a table."""
 
+_EMBEDDED = 20_000_000
+"""How many characters of images a page in HTML may have."""
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 header p, .note, .error, time { color: #777; font-size: .85rem; }
@@ -90,6 +92,7 @@ section { margin: 1rem 0; padding: .5rem 1rem; border-left: .25rem solid #ccc; }
 .user { border-color: #36c; } .assistant { border-color: #393; } .error { border-color: #c33; }
 .text { white-space: pre-wrap; overflow-wrap: anywhere; } h2 { font-size: .9rem; margin: 0; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f4; padding: .5rem; }
+img { max-width: 100%; max-height: 24rem; }
 @media (prefers-color-scheme: dark) { body { background: #1b1b1b; color: #ddd; } pre { background: #2a2a2a; } }
 """
 
@@ -106,15 +109,35 @@ def as_markdown(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
 
 
 def as_html(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
-    """Yield the pieces of a page in HTML, without scripts and without anything that a browser loads."""
+    """Yield the pieces of a page in HTML, without scripts and without anything that a browser loads.
+
+    Images whose data is in ``records`` are part of the page, up to 20 MB together.
+    """
     title = _safe(info.title or info.name)
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src 'none'"
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     yield f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
     yield f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
     yield f'<meta name="viewport" content="width=device-width">\n<style>{_STYLE}</style>\n</head>\n<body>\n'
     yield f"<header>\n<h1>{title}</h1>\n<p>{_safe(_about(info))}</p>\n</header>\n<main>\n"
-    yield from map(_section, dialogue(records))
+    room = _EMBEDDED
+    for entry in dialogue(records):
+        images, room = _images(entry, room)
+        yield _section(entry, images)
     yield "</main>\n</body>\n</html>\n"
+
+
+def _images(entry: DialogueEntry, room: int) -> tuple[str, int]:
+    """Return the images of ``entry`` that fit into ``room`` bytes as HTML, and the room that is left."""
+    tags = ""
+    for part in entry.others:
+        # Loaded with the first image.
+        from swarmchat.swarm.images.parts import as_data_url
+
+        url = as_data_url(part)
+        if url is not None and len(url) <= room:
+            room -= len(url)
+            tags += f'<img src="{url}" alt="{_safe(describe_part(part))}">\n'
+    return tags, room
 
 
 def _about(info: SessionInfo) -> str:
@@ -132,7 +155,7 @@ def _markdown(entry: DialogueEntry) -> str:
     return f"**{_plain(entry.who)}**\n\n{_message(entry.text)}"
 
 
-def _section(entry: DialogueEntry) -> str:
+def _section(entry: DialogueEntry, images: str) -> str:
     head = f'<section class="{entry.kind}">\n'
     if entry.kind in ("note", "error"):
         return f"{head}{_safe(entry.text)}\n</section>\n"
@@ -140,8 +163,8 @@ def _section(entry: DialogueEntry) -> str:
     if entry.kind == "call":
         body = f"<pre>{_safe(pretty(entry.text))}</pre>\n" if entry.text else ""
         call = f"<code>{_safe(f'{entry.name}({entry.arguments})')}</code> {_safe(entry.status)}"
-        return f"{head}<p>{call}</p>\n{body}</section>\n"
-    return f'{head}<div class="text">{_safe(entry.text.strip())}</div>\n</section>\n'
+        return f"{head}<p>{call}</p>\n{body}{images}</section>\n"
+    return f'{head}<div class="text">{_safe(entry.text.strip())}</div>\n{images}</section>\n'
 
 
 def _safe(text: str) -> str:

@@ -13,8 +13,8 @@ MARK = "[redacted]"
 
 _UNTOUCHED_FIELDS = frozenset(
     """
-    active agent cause digest direction encoding entry finish from key kind model policy program role stack status step
-    swarm task to tool_call_id type via
+    act active agent cause digest direction encoding entry finish from key kind model policy program role stack status
+    step swarm task to tool_call_id type via
     """.split()
 )
 """Fields that redaction never touches: a log is invalid without them. They include names of tools and agents."""

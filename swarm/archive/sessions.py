@@ -37,7 +37,7 @@ async def rename_session(
         info = await find_session(backend, info.client, info.id) or info
         log = keys.session_log(info.client, info.id)
         length = await backend.length(log)
-        record = Record("rename", length, info.turns, timestamp(now), None, {"name": name})
+        record = Record("rename", length, info.highest_turn, timestamp(now), None, {"name": name})
         renamed = replace(info, name=name)
         append = Append(log, (record.line,) if length else (), ttl)
         await run_to_completion(backend.commit(renamed.put(ttl), append, lease=lease.lease))
@@ -56,7 +56,7 @@ async def clear_states(
         log, time = keys.session_log(info.client, info.id), timestamp(now)
         numbered = enumerate(names, await backend.length(log))
         records = [
-            Record("state", seq, info.turns, time, None, {"name": name, "value": None}) for seq, name in numbered
+            Record("state", seq, info.highest_turn, time, None, {"name": name, "value": None}) for seq, name in numbered
         ]
         writes: list[Write] = [Append(log, tuple(record.line for record in records), ttl)]
         writes += [Delete(keys.session_state(info.client, info.id, name)) for name in names]
@@ -75,7 +75,8 @@ async def delete_session(backend: Backend, info: SessionInfo) -> None:
         unchanged = [Expect(entry, await backend.get(entry)), Expect(lease, await closed_lease(backend, info))]
         stored_state = await read_stored_state(backend, info)
         log, mailbox = keys.session_log(info.client, info.id), keys.session_mailbox(info.client, info.id)
-        others = [mailbox, *stored_state.keys(info), *await Blobs(backend, info.client, info.id).keys()]
+        ticket = keys.ticket(info.swarm, info.client, info.id)
+        others = [mailbox, ticket, *stored_state.keys(info), *await Blobs(backend, info.client, info.id).keys()]
         removal: list[Write] = [*unchanged, *map(Delete, [entry, log, *others, lease])]
         with suppress(Conflict):
             try:
@@ -147,7 +148,7 @@ async def fork_session(
         count += 1
     if before_undo is not None:
         summary, count = before_undo
-    about = {"id": name, "name": name, "forked": {"from": info.id, "turn": turn or info.turns}}
+    about = {"id": name, "name": name, "forked": {"from": info.id, "turn": turn or info.highest_turn}}
 
     async def read() -> AsyncIterator[bytes]:
         is_first = True

@@ -1,4 +1,4 @@
-"""The tasks in a log: which agent worked on what, with which outcome, and what it cost."""
+"""The tasks in a log: which agent or tool worked on what, with which outcome, and what it cost."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,16 +9,18 @@ from swarmchat.swarm.persistence.records import Record
 
 @dataclass
 class TaskSummary:
-    """One task of an agent that is used as a tool."""
+    """One task of an agent that is used as a tool, or in the background."""
 
     id: str
-    """The turn and a number; a task that it gave has another number behind that."""
+    """The turn, or ``b`` in the background, and a number; a task that it gave has another number behind that."""
     turn: int
     agent: str
     text: str = ""
     """What it was to do."""
     status: str = ""
-    """That of the call: ok, error or interrupted; empty if the process died before the call had a result."""
+    """ok, error, interrupted, or stopped; empty if it has not ended, or the process died first."""
+    result: str = ""
+    """What the message about its end says, if it was in the background."""
     requests: int = 0
     tokens: int = 0
     """The tokens of its requests and answers, as the server counted them, or else as they were counted here."""
@@ -29,8 +31,10 @@ class TaskSummary:
     def line(self) -> str:
         """The task in one line."""
         requests = "1 request" if self.requests == 1 else f"{self.requests:,} requests"
-        status = {"ok": "", "": ", did not end"}.get(self.status, f", {self.status}")
-        return f"task {self.id}, {self.agent}: {self.text} ({requests}, {self.tokens:,} tokens{status})"
+        status = {"": "did not end"}.get(self.status, self.status)
+        cost = f"{requests}, {self.tokens:,} tokens" if self.requests else ""
+        about = ", ".join(filter(None, [cost, status if status != "ok" else ""]))
+        return f"task {self.id}, {self.agent}: {self.text}" + (f" ({about})" if about else "")
 
 
 def tasks_of(records: Iterable[Record]) -> dict[str, TaskSummary]:
@@ -39,6 +43,10 @@ def tasks_of(records: Iterable[Record]) -> dict[str, TaskSummary]:
     calls: dict[tuple[str, str], str] = {}
     for record in records:
         giver, inner = record.task, record.of_task or record
+        if record.type == "task_start":
+            tasks[giver] = TaskSummary(giver, record.turn, record.agent or "?", record.text("text"))
+        elif record.type == "task_end" and giver in tasks:
+            tasks[giver].status, tasks[giver].result = record.text("status"), record.text("text")
         if inner is not record:
             task = tasks.setdefault(giver, TaskSummary(giver, record.turn, record.agent or "?"))
             task.records.append(inner)

@@ -5,11 +5,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import DefinitionError
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 _LONGEST = 60
 
@@ -98,24 +99,31 @@ def described(error: Exception) -> str:
 
 def explained(cls: type[_T]) -> type[_T]:
     """Have ``cls`` raise DefinitionError for arguments that it does not have, or that are missing."""
-    plain = cls.__init__
-
-    @wraps(plain)
-    def init(self: Any, *arguments: Any, **named: Any) -> None:
-        try:
-            plain(self, *arguments, **named)
-        except TypeError:
-            problem = _problem(inspect.signature(plain), arguments, named)
-            if problem is None:
-                raise
-            raise DefinitionError(f"{cls.__name__}: {problem}") from None
-
-    cls.__init__ = init  # type: ignore[method-assign]  # the same signature
+    cls.__init__ = explained_method(cls.__name__)(cls.__init__)  # type: ignore[method-assign]  # the same signature
     return cls
 
 
+def explained_method(owner: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """Have a method, which messages call ``owner``, raise DefinitionError as an ``explained`` class does."""
+
+    def explain(plain: Callable[_P, _T]) -> Callable[_P, _T]:
+        @wraps(plain)
+        def call(*arguments: _P.args, **named: _P.kwargs) -> _T:
+            try:
+                return plain(*arguments, **named)
+            except TypeError:
+                problem = _problem(inspect.signature(plain), arguments[1:], named)
+                if problem is None:
+                    raise
+                raise DefinitionError(f"{owner}: {problem}") from None
+
+        return call
+
+    return explain
+
+
 def _problem(signature: inspect.Signature, arguments: Sequence[Any], named: Iterable[str]) -> str | None:
-    names = [name for name in signature.parameters if name != "self"]
+    names = [name for name in signature.parameters if name not in ("self", "cls")]
     for name in named:
         if name not in names:
             return f"unknown argument {name!r}; {nearest(name, names)}"

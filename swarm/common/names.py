@@ -9,6 +9,9 @@ from typing import Protocol
 
 from swarmchat.swarm.errors import DefinitionError
 
+AGENT_TOOL = "agent:"
+"""How the name of an agent begins among the tools of another one: ``agent:researcher``."""
+
 OUTPUT_TOOL = "final_answer"
 """The tool that a model calls with an answer of a given type; no tool of an agent may have this name."""
 

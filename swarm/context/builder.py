@@ -20,8 +20,17 @@ from itertools import chain
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.context.groups import Group, Groups, Selection, after_cut, leading_system, turn_start, with_pins
-from swarmchat.swarm.context.rotation import Rotation, conversation_tokens, cost_of, cut, oldest_fitting_turn
+from swarmchat.swarm.context.groups import (
+    Group,
+    Groups,
+    Selection,
+    after_cut,
+    cost_of,
+    leading_system,
+    turn_start,
+    with_pins,
+)
+from swarmchat.swarm.context.rotation import Rotation, conversation_tokens, cut, oldest_fitting_turn
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.truncation import shortened_group
 from swarmchat.swarm.errors import OverBudget
@@ -168,8 +177,8 @@ def _echoes(groups: Iterable[Group], index: int) -> dict[int, Mapping[str, Any]]
     """Return the echoes of ``groups``, whose first message has ``index``, by the index of the message."""
     echoes = {}
     for group in groups:
-        if group.role == "assistant" and (echo := group.echo):
-            echoes[index] = echo
+        if group.echo:
+            echoes[index] = group.echo
         index += 1 + len(group.calls)
     return echoes
 

@@ -71,16 +71,25 @@ VOCABULARIES = {
 }
 
 
-def encoding_name(model: str) -> str:
-    """Return the encoding that ``model`` is counted with: tiktoken's choice, o200k_base for names it does not know."""
-    from tiktoken.model import encoding_name_for_model
+_CL100K_MODELS = frozenset(
+    "gpt-4 gpt-3.5 gpt-3.5-turbo gpt-35-turbo davinci-002 babbage-002 text-embedding-3-large text-embedding-3-small"
+    " text-embedding-ada-002".split()
+)
+_CL100K_PREFIXES = (
+    *("gpt-4-", "gpt-3.5-turbo-", "gpt-35-turbo-"),
+    *("ft:gpt-4", "ft:gpt-3.5-turbo", "ft:davinci-002", "ft:babbage-002"),
+)
 
-    try:
-        name = encoding_name_for_model(model)
-    except KeyError:
-        return FALLBACK_ENCODING
-    # o200k_harmony (gpt-oss) differs from o200k_base in special tokens only, and those are never counted as such.
-    return name if name in VOCABULARIES else FALLBACK_ENCODING
+
+def encoding_name(model: str) -> str:
+    """Return the encoding that ``model`` is counted with: tiktoken's choice, o200k_base for names it does not know.
+
+    Its older encodings, of models that do not chat, are not among ours; o200k_harmony (gpt-oss) differs from o200k_base
+    in special tokens only, and those are never counted as such.
+    """
+    # Not asked of tiktoken: importing it takes a twentieth of a short answer, and a test compares the names.
+    is_old = model in _CL100K_MODELS or (model.startswith(_CL100K_PREFIXES) and not model.startswith("ft:gpt-4o"))
+    return "cl100k_base" if is_old else FALLBACK_ENCODING
 
 
 @cache

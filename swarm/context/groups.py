@@ -12,6 +12,7 @@ log contains, every group is valid:
 The algorithm follows pydantic-ai's repair of message histories (pydantic/pydantic-ai#6319).
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +58,10 @@ class Group:
     inside its turn keeps it.
     """
 
-    __slots__ = ("_encoded", "_results", "_tokens", "calls", "head", "is_system", "is_user", "role", "seq", "stays")
+    __slots__ = (
+        *("_encoded", "_results", "_tokens", "calls", "echo", "head"),
+        *("is_system", "is_user", "role", "seq", "stays"),
+    )
 
     def __init__(self, head: Part, seq: int) -> None:
         self.head = head
@@ -67,6 +71,8 @@ class Group:
         self.is_system = self.role in ("system", "developer")
         self.stays = self.is_system or self.role == "user"
         self.calls = call_ids(head.message) if self.role == "assistant" else ()
+        self.echo = _echo(head.record) if self.role == "assistant" else None
+        """What the provider attached to the answer (``Answer.echo``), with its reasoning; ``None`` if nothing."""
         self._results: list[Part | None] = [None] * len(self.calls)
         self._encoded: tuple[bytes, ...] | None = None
         self._tokens: tuple[TokenCounter, int] | None = None
@@ -96,14 +102,6 @@ class Group:
             self._tokens = (counter, count)
         return self._tokens[1]
 
-    @property
-    def echo(self) -> Mapping[str, Any] | None:
-        """What the provider attached to the answer (``Answer.echo``), with its reasoning; ``None`` if nothing."""
-        record = self.head.record
-        if record is None or not (echo := record.data.get("echo")):
-            return None
-        return {**echo, "reasoning": record.data.get("reasoning")} if isinstance(echo, dict) else None
-
     def answer(self, index: int, result: Part) -> None:
         """Set the result of the call ``index``."""
         self._results[index] = result
@@ -124,6 +122,24 @@ class Group:
         for index, part in enumerate(self.parts()[1:]):
             group.answer(index, Part({**part.message, "tool_call_id": renamed[index]}, None))
         return group
+
+
+def _echo(record: Record | None) -> Mapping[str, Any] | None:
+    if record is None or not (echo := record.data.get("echo")):
+        return None
+    return {**echo, "reasoning": record.data.get("reasoning")} if isinstance(echo, dict) else None
+
+
+def cost_of(groups: Iterable[Group], counter: TokenCounter, limit: float = math.inf) -> int:
+    """Return the tokens of ``groups``; counting stops at the first sum above ``limit``."""
+    total = 0
+    for group in groups:
+        known = group._tokens
+        # Most are known, and a call for each would take longer than all the rest of a request after 1,000 messages.
+        total += known[1] if known and known[0] is counter else group.tokens(counter)
+        if total > limit:
+            break
+    return total
 
 
 class Groups(Sequence[Group]):
@@ -213,7 +229,7 @@ class GroupBuilder:
         own = self._agent is None or record.agent is None or record.agent == self._agent
         if record.type == "reset" and own:
             self._clear(_numbers(record.data.get("keep")))
-        if record.type not in MESSAGE_TYPES or (record.type == "mail" and not own):
+        if record.type not in MESSAGE_TYPES or (record.type == "mail" and not own and "act" not in record.data):
             return
         message = sendable(record.message, record.seq, own=own)
         if message is None:

@@ -107,4 +107,7 @@ def _last_reset(records: Iterable[Record], hidden: Iterable[int], agent: str) ->
 
 def _is_foreign_call(record: Record, agent: str) -> bool:
     foreign = record.agent not in (None, agent)
-    return foreign and (record.type in ("tool", "mail") or not record.message.get("content"))
+    if record.type == "mail":
+        # What an operator did is for all agents.
+        return foreign and "act" not in record.data
+    return foreign and (record.type == "tool" or not record.message.get("content"))

@@ -12,6 +12,7 @@ from typing import Any
 
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.names import portable_name
+from swarmchat.swarm.common.patterns import lazy_pattern
 
 NO_RESULT = "[no result: the call was interrupted, and may or may not have taken effect]"
 """Sent as the result of a call that was never answered: the API takes no call without one."""
@@ -30,9 +31,9 @@ _OF_ASSISTANTS = ("text", "refusal")
 _LONGEST_ID = 40
 """OpenAI's own limit for the id of a call."""
 
-_IMAGE = re.compile(r"(?:https?|blob):|data:image/[\w.+-]{1,50};base64,", re.IGNORECASE)
+_IMAGE = lazy_pattern(r"(?:https?|blob):|data:image/[\w.+-]{1,50};base64,", re.IGNORECASE)
 """The beginning of an image's address that a server can take; ``blob:`` becomes ``data:`` on the way there."""
-_NAME = re.compile(r"[^\s<|\\/>]{1,64}")
+_NAME = lazy_pattern(r"[^\s<|\\/>]{1,64}")
 """The name of an author. OpenAI's API gives this pattern in its error message."""
 
 
@@ -87,7 +88,7 @@ def _assistant(message: Mapping[str, Any], seq: int, own: bool) -> Mapping[str, 
         calls = fixed
     elif isinstance(legacy, Mapping) and own and legacy.get("name"):
         name = str(legacy["name"])
-        calls = [_call({"id": legacy_id(name), "type": "function", "function": legacy}, seq, 0)]
+        calls = [_call({"id": legacy_id(name), "type": "function", "function": {**legacy, "name": name}}, seq, 0)]
         good = {**message, "tool_calls": calls}
     else:
         calls = []

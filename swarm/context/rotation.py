@@ -1,10 +1,10 @@
 """Rotation: which of the oldest groups a conversation drops that outgrows its room, by the rules of ``builder``."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from swarmchat.swarm.context.groups import Group, Selection
+from swarmchat.swarm.context.groups import Group, Selection, cost_of
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.truncation import SMALLEST_ANSWER
 
@@ -45,12 +45,8 @@ def conversation_tokens(kept: Selection, total: int, pinned: frozenset[int], hig
 
     ``total`` is the cost of the pinned groups (their seqs are ``pinned``) and the summary.
     """
-    for group in reversed(kept):
-        if group.seq not in pinned:
-            total += group.tokens(counter)
-            if total > high:
-                break
-    return total
+    rest = (group for group in reversed(kept) if group.seq not in pinned) if pinned else reversed(kept)
+    return total + cost_of(rest, counter, high - total)
 
 
 def oldest_fitting_turn(
@@ -160,8 +156,3 @@ def _cut_newest_turn(
             return oldest, total, staying
         total, oldest = longer, group.seq
     return live.first.seq, total, []
-
-
-def cost_of(groups: Iterable[Group], counter: TokenCounter) -> int:
-    """Return the tokens of ``groups``."""
-    return sum(group.tokens(counter) for group in groups)

@@ -5,15 +5,17 @@ ranks, and a hash table that leads to them; only the pages that a text needs are
 """
 
 import mmap
+import re
 import struct
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 from swarmchat.swarm.common.files import write_atomically
+from swarmchat.swarm.common.patterns import lazy_pattern
 
 _MAGIC = b"swarmchat tokens 1\n"
 _HEADER = struct.Struct(f"<{len(_MAGIC)}s64sxII")
@@ -24,6 +26,7 @@ SIMPLE = (
     r"\U0001f300-\U0001f64f]*"
 )
 """Texts that this module splits as tiktoken does, whatever versions of Unicode the two know."""
+_SIMPLE_ASCII = lazy_pattern(r"[\t\n\r -~]*")
 _LONGEST = 200
 """Bytes of a piece: merging takes quadratic time here."""
 
@@ -32,8 +35,6 @@ class TokenTable:
     """A vocabulary that counts tokens; see ``open_table``."""
 
     def __init__(self, content: mmap.mmap, pattern: str) -> None:
-        import regex
-
         _, _, size, count = _HEADER.unpack_from(content)
         view, start = memoryview(content), _HEADER.size
         self._mask = size - 1
@@ -41,22 +42,35 @@ class TokenTable:
         start += 4 * size
         self._ends = view[start : start + 4 * count].cast("I")
         self._tokens = view[start + 4 * count :]
-        self._pieces: Any = regex.compile(pattern)
-        self._simple: Any = regex.compile(SIMPLE)
+        self._pattern, self._ascii_pattern = pattern, _for_ascii(pattern)
         self._length = lru_cache(maxsize=5000)(self._count)
 
     def length(self, text: str) -> int | None:
         """Return the tokens of ``text``; ``None`` if only tiktoken itself can tell."""
-        if self._simple.fullmatch(text) is None:
+        pieces = self._split(text)
+        if pieces is None:
             return None
         total = 0
-        piece: str
-        for piece in self._pieces.findall(text):
+        for piece in pieces:
             tokens = self._length(piece)
             if tokens is None:
                 return None
             total += tokens
         return total
+
+    def _split(self, text: str) -> list[str] | None:
+        """Return the pieces of ``text``; ``None`` if only tiktoken itself can tell them."""
+        if self._ascii_pattern and text.isascii():
+            return self._ascii_pattern.findall(text) if _SIMPLE_ASCII.fullmatch(text) else None
+        simple, pieces = self._unicode
+        return pieces.findall(text) if simple.fullmatch(text) else None
+
+    @cached_property
+    def _unicode(self) -> tuple[Any, Any]:
+        """The patterns of simple texts and of pieces. The package takes longer to import than most texts to count."""
+        import regex
+
+        return regex.compile(SIMPLE), regex.compile(self._pattern)
 
     def rank(self, token: bytes) -> int | None:
         """Return the rank of ``token``; ``None`` if it is not in the vocabulary."""
@@ -86,6 +100,19 @@ class TokenTable:
                 if 0 <= pair < len(ranks):
                     ranks[pair] = self.rank(parts[pair] + parts[pair + 1])
         return len(parts)
+
+
+def _for_ascii(pattern: str) -> "re.Pattern[str] | None":
+    """Return the form of tiktoken's ``pattern`` in which ``re`` splits ASCII; ``None`` if it has possessive repeats.
+
+    Those are wrong in Python before 3.11.5.
+    """
+    if "++" in pattern:
+        return None
+    pattern = pattern.replace(r"|\p{N}{", "|[0-9]{")
+    for name, letters in (("Ll", "a-z"), ("Lu", "A-Z"), ("L", "A-Za-z"), ("N", "0-9")):
+        pattern = pattern.replace(rf"\p{{{name}}}", letters)
+    return lazy_pattern(re.sub(r"\\p\{\w+\}", "", pattern), re.ASCII)
 
 
 def open_table(path: Path, sha256: str, pattern: str) -> TokenTable | None:

@@ -251,11 +251,22 @@ def reads_less(counted: object, sent: int) -> bool:
     return isinstance(counted, int) and sent >= _MEASURABLE and 0 < counted < 0.6 * sent
 
 
-def cut_warning(counted: object, sent: int) -> str | None:
-    """Return that a server that ``counted`` so many tokens has not read all that it was sent, if that is so."""
-    if not reads_less(counted, sent):
-        return None
-    return (
-        f"the server counted {counted:,} of some {sent:,} tokens: it may be cutting the context off. Give it a "
-        "larger window (Ollama: num_ctx), or set --max-context to what it reads"
-    )
+class CutWarning:
+    """Warns, once, that a server does not read all that it is sent."""
+
+    def __init__(self) -> None:
+        self._given = False
+
+    def after(self, usage: Mapping[str, Any] | None, sent: int, *, images: bool) -> str | None:
+        """Return the warning if the ``usage`` of an answer counts far fewer than the ``sent`` tokens.
+
+        Each provider counts ``images`` in its own way: requests with some tell nothing.
+        """
+        counted = (usage or {}).get("prompt_tokens")
+        if self._given or images or not reads_less(counted, sent):
+            return None
+        self._given = True
+        return (
+            f"the server counted {counted:,} of some {sent:,} tokens: it may be cutting the context off. Give it a "
+            "larger window (Ollama: num_ctx), or set --max-context to what it reads"
+        )

@@ -17,7 +17,7 @@ from swarmchat.swarm.primitives.navigation import Navigation
 
 def new_task(giver: Conversation) -> str:
     """Return the id of the next task of ``giver``: that of the turn or task that it belongs to, and a number."""
-    return giver.order.new_id(str(giver.journal.turns) if giver.task is None else giver.task.id)
+    return giver.order.new_id(str(giver.journal.highest_turn) if giver.task is None else giver.task.id)
 
 
 def branch_off(giver: Conversation, agent: Agent, task: str, call: str) -> tuple[Conversation, Branch]:
@@ -43,4 +43,4 @@ async def _store(session: Conversation, records: Sequence[Record], changes: Chan
     batch = session.batch()
     for record in records:
         batch.append(record)
-    await session.commit(batch, changes, keep=keep)
+    await session.commit_in_step(batch, changes, keep=keep)

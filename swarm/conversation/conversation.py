@@ -6,7 +6,7 @@ a conversation as an argument.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +19,21 @@ from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.context.builder import Budget
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
-from swarmchat.swarm.context.view import View, cut_warning
+from swarmchat.swarm.context.view import CutWarning, View
 from swarmchat.swarm.conversation.external_tools import external_tools
 from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.message_blobs import MessageBlobs
 from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
+from swarmchat.swarm.conversation.queue import OperatorQueue
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.steering import Steering
-from swarmchat.swarm.conversation.stored_state import restore_states, stored_navigation
-from swarmchat.swarm.conversation.tasks import Branch, TaskOrder
+from swarmchat.swarm.conversation.stored_state import restore_states, session_fields, stored_navigation
+from swarmchat.swarm.conversation.tasks import Branch, Steps, TaskOrder
 from swarmchat.swarm.conversation.tracing import Trace
-from swarmchat.swarm.errors import LogLost, NobodyToAsk, SessionBusy
+from swarmchat.swarm.conversation.turn_lock import TurnLock
+from swarmchat.swarm.errors import LogLost, SessionBusy
 from swarmchat.swarm.models.base import Model, ModelRequest
 from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.journal import Batch, Journal
@@ -40,10 +42,9 @@ from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.presence import PersistAlive, ShownPresence
-from swarmchat.swarm.tools.asking import ModelAsker, UserAsker, UserQuestion, ask_model
+from swarmchat.swarm.tools.asking import ModelAsker, UserAsker, ask_model, ask_user
 from swarmchat.swarm.tools.context import Context, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
-from swarmchat.swarm.version import VERSION
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.external_tool import ExternalTool
@@ -81,15 +82,16 @@ class Conversation:
         """Asks the user what a tool wants to know; ``None``: nobody can be asked."""
         self.ask_model: ModelAsker = ask_model
         """Asks a model for a tool; a replay repeats the recorded answer instead."""
-        self.ask_user: UserAsker = self._ask_user
+        self.ask_user: UserAsker = lambda question, outcome: ask_user(self.answerer, question)
         """Asks the user for a tool; a replay repeats the recorded answer instead."""
+        self.lock = TurnLock()
+        """Held by the turn, and by each other operation of the session."""
         self.user_is_free = asyncio.Lock()
         """Held while a tool asks the user: one question at a time."""
         self._notices: list[str] = []
-        lifetimes, report = settings.lifetimes, self._notices.append
-        self.primitives = Primitives(swarm, backend, lifetimes, info.client, info.id, report)
-        blobs = Blobs(backend, info.client, info.id, lifetimes.session)
-        self.blobs = MessageBlobs(self.journal, blobs, report)
+        self.primitives = Primitives(swarm, backend, settings.lifetimes, info.client, info.id, self._notices.append)
+        blobs = Blobs(backend, info.client, info.id, settings.lifetimes.session)
+        self.blobs = MessageBlobs(self.journal, blobs, self._notices.append)
         """The data of the images in messages."""
         self.navigation = Navigation(swarm.initial)
         self.agent = swarm.agent(swarm.initial)
@@ -103,19 +105,20 @@ class Conversation:
         self.replaced_agent: str | None = None
         """The stored active agent, if the swarm does not have it and the default agent took over."""
         self._models = Models(model, models)
-        alive = PersistAlive(backend, swarm.name, settings.lifetimes.alive)
-        self._presence = ShownPresence(alive, info.client, info.id, timestamp(self.journal.now()))
+        alive, opened = PersistAlive(backend, swarm.name, settings.lifetimes.alive), timestamp(self.journal.now())
+        self._presence = ShownPresence(alive, info.client, info.id, opened)
+        self.queue = OperatorQueue(backend, swarm, info.client, info.id, settings.lifetimes.session)
+        self.closed: Mapping[str, str] = {}  # operators that are closed as of the next request, with a sentence each
         self._memory: Mapping[str, Any] = {}
         self.steering = Steering()
         self.mail_seen = 0
         """The number of the first record that may hold a message from outside that no event has told of yet."""
-        self._warned_of_cut = False
+        self.cut_warning = CutWarning()
         self.no_summaries: set[str] = set()
         """The models that gave no summary when one was needed: they are not asked again."""
         self.task: Branch | None = None
         """The task that the conversation is about, if it is one of an agent that is used as a tool."""
-        self.order = TaskOrder()
-        """The order in which tasks that run side by side take their steps."""
+        self.follow(TaskOrder())
         self.draws = self.new_draws()
         """The times and ids of prompts and conditions for the request that is prepared."""
         self.measures_overhead = True
@@ -131,6 +134,7 @@ class Conversation:
             self.mail_seen = self.journal.log.next_seq
             if self.info.states:
                 self._notices += await restore_states(self.backend, self.info, self.settings.lifetimes.session)
+            await self.queue.open(self.agent, self.navigation)
             await self._presence.show(self.agent.name)
         except BaseException:
             await self.journal.close()
@@ -227,7 +231,17 @@ class Conversation:
             self._memory = await self.primitives.memory.all()
 
     async def flush(self) -> None:
-        """Make ready, and store the records that earlier commits could not. Raises the backend's errors."""
+        """Make ready, and store what earlier commits could not, or the store has lost.
+
+        Raises LogLost if some is gone for good, and the backend's errors.
+        """
+        await self.ready()
+        if (lost := await self.journal.find_loss()) is not None:
+            await run_to_completion(self._restore_log(lost, ()))
+        await self.store_unsaved()
+
+    async def store_unsaved(self) -> None:
+        """Make ready, and store what earlier commits could not. Raises the backend's errors."""
         await self.ready()
         if self.journal.unsaved:
             await self.commit()
@@ -236,14 +250,8 @@ class Conversation:
         """Return an empty batch of records; in a new session, it begins with the session record."""
         batch = Batch(self.journal)
         if self.journal.is_new:
-            info = self.info
-            fields: dict[str, Any] = {"id": info.id, "name": info.name, "client": info.client, "swarm": self.swarm.name}
-            if self.swarm.namespace:
-                fields["namespace"] = self.swarm.namespace
-            fields |= {"model": self.model.name, "program": VERSION, **self.recorded_settings}
-            if self._memory:
-                fields["memory"] = self._memory
-            batch.add("session", turn=0, **fields)
+            about = (self.info, self.swarm, self.model.name, self.recorded_settings, self._memory)
+            batch.add("session", turn=0, **session_fields(*about))
         return batch
 
     async def ready_to_act(self) -> None:
@@ -259,6 +267,7 @@ class Conversation:
         own_tools = (tool for tool in self.agent.own_tools if not (too_deep and tool.gives_task))
         offered = [*own_tools, *await self.external_tools()]
         tools = [tool for tool in offered if await tool.is_available(ctx)]
+        self.closed = self.queue.closed(self.agent, self.draws)
         return Toolset(tools, handoff_names(self.agent, self.navigation))
 
     async def external_tools(self) -> Sequence["ExternalTool"]:
@@ -269,8 +278,8 @@ class Conversation:
         """Return the context of a tool, a prompt or a condition, which stages its changes in ``changes``."""
         primitives = self.primitives.staging(ChangeSet() if changes is None else changes)
         draws = self.new_draws() if call_id else self.draws
-        about = (self.info.client, self.info.id, self.agent.name)
-        ctx = Context[Any](*about, primitives, call_id, deps=self.deps, draws=draws)
+        client, session = self.info.client, self.info.id
+        ctx = Context[Any](client, session, self.agent.name, primitives, call_id, deps=self.deps, draws=draws)
         ctx.loop, ctx.task = asyncio.get_running_loop(), "" if self.task is None else self.task.id
         return ctx
 
@@ -278,24 +287,14 @@ class Conversation:
         """Return the source of times and ids of a call, or of the prompts of a request."""
         return Draws(self.journal.now)
 
-    async def _ask_user(self, question: UserQuestion, outcome: Outcome) -> Any:
-        if self.answerer is None:
-            raise NobodyToAsk(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
-        return await self.answerer(question)
-
-    def cut_warning(self, usage: Mapping[str, Any] | None, sent: int) -> str | None:
-        """Return a warning if the server seems to have read fewer than the ``sent`` tokens; only once a session."""
-        if self._warned_of_cut or (self.last_request is not None and self.last_request.images):
-            # Each provider counts images in its own way.
-            return None
-        warning = cut_warning((usage or {}).get("prompt_tokens"), sent)
-        self._warned_of_cut = self._warned_of_cut or warning is not None
-        return warning
-
     def count(self, message: Mapping[str, Any], *, parallel: bool = False) -> dict[str, Any]:
         """Return the ``tokens`` field of the record of ``message``."""
         counter = self.counter
         return {"count": counter.message(message, parallel=parallel), "encoding": counter.encoding}
+
+    def follow(self, order: TaskOrder) -> None:
+        """Take steps in ``order``, which is that of all tasks that run side by side."""
+        self.order, self._steps = order, Steps(order)
 
     def task_seconds(self, seconds: float | None) -> float | None:
         """Return how long a task may take whose tool says ``seconds``; a replay gives it all the time."""
@@ -305,16 +304,24 @@ class Conversation:
         """Return the result of ``work`` on a task, of which ``child`` is the conversation; a replay stops it."""
         return await work
 
-    def step(self) -> AbstractAsyncContextManager[None]:
-        """Hold the order of tasks while a request is made and stored; see ``Branch.step``."""
-        return nullcontext() if self.task is None else self.task.step()
+    def step(self, *, storing: bool = False) -> AbstractAsyncContextManager[None]:
+        """Let no task store anything while a request is made and stored, or while ``storing``; see ``Steps.step``."""
+        return (self._steps if self.task is None else self.task.steps).step(storing=storing)
 
     async def commit(self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False) -> None:
-        """Store ``batch`` and ``changes`` in one commit; see ``Journal.commit``."""
-        changes = await self.blobs.staged(changes)
+        """Store ``batch`` and ``changes`` in one commit, as a step; see ``Journal.commit``."""
         if self.task is not None:
+            changes = await self.blobs.staged(changes)
             self.view.take(await self.task.commit(batch, changes, keep=keep))
             return
+        async with self.step(storing=True):
+            await self.commit_in_step(batch, changes, keep=keep)
+
+    async def commit_in_step(
+        self, batch: Batch | None, changes: ChangeSet | None = None, *, keep: bool = False
+    ) -> None:
+        """Store ``batch`` and ``changes``, in a step of this conversation or of one of its tasks."""
+        changes = await self.blobs.staged(changes)
         try:
             with self.trace.commit(0 if batch is None else len(batch.records)):
                 appended = await self._commit(batch, changes, keep)
@@ -323,7 +330,12 @@ class Conversation:
             raise
         self.blobs.stored()
         self.view.take(appended)
+        await self._show()
+
+    async def _show(self) -> None:
+        """Let others know of the active agent."""
         await self._presence.show(self.agent.name)
+        await self.queue.tell(self.agent)
 
     async def _commit(self, batch: Batch | None, changes: ChangeSet | None, keep: bool) -> list[Record]:
         model = self._models.default.name
@@ -349,16 +361,20 @@ class Conversation:
 
     def take_notices(self) -> list[str]:
         """Return the messages for the user, each only once."""
-        notices = [*self._notices]
-        self._notices.clear()
+        notices, self._notices[:] = [*self._notices], []
         return notices
 
     async def commit_and_switch(self, batch: Batch, changes: ChangeSet, navigation: Navigation) -> None:
         """Store ``batch``, ``changes`` and ``navigation``, and switch to its active agent."""
-        await self.primitives.staging(changes).navigation.set(navigation)
+        await self.stage_navigation(changes, navigation)
         await self.commit(batch, changes)
         self.switch(navigation)
-        await self._presence.show(self.agent.name)
+        await self._show()
+
+    async def stage_navigation(self, changes: ChangeSet, navigation: Navigation, arguments: str = "{}") -> None:
+        """Add ``navigation`` to ``changes``; ``arguments`` are those of the call that hands over, as JSON."""
+        await self.primitives.staging(changes).navigation.set(navigation)
+        self.queue.stage(changes, self.agent, navigation, arguments)
 
     def switch(self, navigation: Navigation) -> None:
         """Make the active agent of ``navigation`` the active one; the caller stores it."""
@@ -372,8 +388,8 @@ class Conversation:
         """Read the navigation from the store; replace an agent that the swarm does not have by the default one."""
         # A handoff may be among the unsaved changes.
         navigation = self.primitives.staging(self.journal.unsaved_changes).navigation
-        records = self.journal.log.records
-        stored, notices = await stored_navigation(navigation, self.swarm, records, self.backend, self.info)
+        where = (self.journal.log.records, self.backend, self.info)
+        stored, notices = await stored_navigation(navigation, self.swarm, *where)
         self._notices += notices
         healed = stored.healed(self.swarm.names, self.swarm.initial)
         self.switch(healed)

@@ -185,6 +185,19 @@ class MailReceived:
     """The agent that sees it."""
     wake: bool
     """Whether the agent reacts to it with a turn of its own."""
+    act: str = ""
+    """What an operator did: joined, said, called, left or back; ``result`` of a call; closed: nobody came."""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonAwaited:
+    """The turn ended without an answer of a model: a person of an operator answers, or will."""
+
+    operator: str
+    person: str
+    """Who has taken the conversation; empty while it waits."""
+    desks: int
+    """How many people sit at desks of the swarm now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +208,7 @@ class TurnEnded:
     text: str
     """The last answer, whole."""
     finish: str
-    """Why the model stopped: stop, length, content_filter …"""
+    """Why the model stopped: stop, length, content_filter …; ``person``: none was asked, a person answers later."""
     context_tokens: int
     """The tokens of the last request as counted here."""
     usage: Mapping[str, Any] | None
@@ -226,5 +239,6 @@ Event = (
     | TaskEnded
     | Steered
     | MailReceived
+    | PersonAwaited
     | TurnEnded
 )

@@ -1,10 +1,12 @@
 """Hooks of a program around turns, requests, tools and handoffs: they see, change, or refuse."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.errors import HookError
+from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.errors import DefinitionError, HookError
 from swarmchat.swarm.models.base import Answer, ModelRequest, ToolCall
 from swarmchat.swarm.tools.context import Context, Denied
 
@@ -17,6 +19,22 @@ class Hooks:
     Return ``None`` to leave things as they are, another value to change them, or ``Denied("why")`` to refuse. What
     ``ctx`` changes takes effect at once. An error in a hook ends the turn, as HookError.
     """
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Raise DefinitionError for a method that would never be called, and for one with other parameters."""
+        super().__init_subclass__(**arguments)
+        for name in vars(cls):
+            if not name.startswith(("before_", "after_")):
+                continue
+            if not hasattr(Hooks, name):
+                points = [each for each in vars(Hooks) if each.startswith(("before_", "after_"))]
+                raise DefinitionError(f"the hook {cls.__name__} has the method {name!r}; {nearest(name, points)}")
+            expected = inspect.signature(getattr(Hooks, name))
+            try:
+                inspect.signature(getattr(cls, name)).bind(*expected.parameters)
+            except TypeError:
+                needed = ", ".join(expected.parameters)
+                raise DefinitionError(f"the hook {cls.__name__}: expected the method {name}({needed})") from None
 
     async def before_turn(self, ctx: Context[Any], text: str) -> str | Denied | None:
         """See the user's message before the policies do; return another text, or refuse it."""

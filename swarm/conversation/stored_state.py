@@ -1,6 +1,7 @@
-"""Find the active agent and the states of a session that is opened; what the store has lost is in the log."""
+"""How a log begins; agent and states of a session that is opened: what the store has lost is in the log."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from swarmchat.backends import Backend, Expect, Put, Write
 from swarmchat.swarm.agents.agent import Swarm
@@ -10,6 +11,18 @@ from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.primitives.navigation import Navigation, PersistSwarm
 from swarmchat.swarm.primitives.session_state import logged_state
+from swarmchat.swarm.version import VERSION
+
+
+def session_fields(
+    info: SessionInfo, swarm: Swarm, model: str, settings: Mapping[str, Any], memory: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the fields of the first record of a session's log."""
+    fields: dict[str, Any] = {"id": info.id, "name": info.name, "client": info.client, "swarm": swarm.name}
+    if swarm.namespace:
+        fields["namespace"] = swarm.namespace
+    fields |= {"model": model, "program": VERSION, **settings}
+    return {**fields, "memory": memory} if memory else fields
 
 
 async def stored_navigation(

@@ -23,16 +23,25 @@ Store = Callable[[Sequence[Record], ChangeSet | None, bool], Awaitable[None]]
 
 
 class TaskOrder:
-    """Lets one task of a session at a time take its next step; a replay has them take turns as they did."""
+    """Lets one at a time take its next step: the conversation or a task. A replay has them take turns as they did.
+
+    In a step, records get their numbers and are stored: nobody else stores any in between.
+    """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._given: Counter[str] = Counter()
+        self._background = 0
 
     def new_id(self, giver: str) -> str:
         """Return the id of the next task of ``giver``, a turn or a task."""
         self._given[giver] += 1
         return f"{giver}.{self._given[giver]}"
+
+    def new_background_id(self, given: int) -> str:
+        """Return the id of the next task in the background; ``given`` is the highest number in the log."""
+        self._background = max(self._background, given) + 1
+        return f"b{self._background}"
 
     def begin(self, task: str) -> None:
         """A task begins."""
@@ -45,9 +54,34 @@ class TaskOrder:
 
     @asynccontextmanager
     async def step(self, task: str, *, storing: bool) -> AsyncIterator[bool]:
-        """Wait until it is the turn of ``task``; ``storing`` tells that the step stores. Yields whether it is held."""
+        """Wait until it is the turn of ``task``, or of the conversation if that is empty. Yields whether it is held.
+
+        ``storing`` tells that the step stores.
+        """
         async with self._lock:
             yield True
+
+
+class Steps:
+    """The steps of one conversation, or of the task ``task``; a step within another one is the same step."""
+
+    def __init__(self, order: TaskOrder, task: str = "") -> None:
+        self._order = order
+        self._task = task
+        self._held = False
+
+    @asynccontextmanager
+    async def step(self, *, storing: bool = False) -> AsyncIterator[None]:
+        """Wait until what is stored may be read for a request, or added to; all others wait meanwhile."""
+        if self._held:
+            yield
+            return
+        async with self._order.step(self._task, storing=storing) as held:
+            self._held = held
+            try:
+                yield
+            finally:
+                self._held = False
 
 
 class _BranchLog(Log):
@@ -60,7 +94,8 @@ class _BranchLog(Log):
 class Branch(Journal):
     """The records of the task ``id``, which the call ``call`` gave to an agent, and what the task has used up.
 
-    ``session`` is the journal of the session, which ``store`` writes to. ``parent`` is the task that gave this one.
+    Without a call, it is a task in the background: it belongs to no turn, as those go on beside it. ``session`` is the
+    journal of the session, which ``store`` writes to. ``parent`` is the task that gave this one.
     """
 
     def __init__(
@@ -81,8 +116,9 @@ class Branch(Journal):
         self._order = order
         self._parent = parent
         self._call = call
-        self._turn = self._session.turns
-        self._in_step = False
+        given_in = self._session.highest_turn if parent is None else parent.highest_turn + 1
+        self._turn = given_in if call else 0
+        self.steps = Steps(order, task)
         self.log = _BranchLog(session.origin[0], self.log.key)
 
     @property
@@ -91,8 +127,8 @@ class Branch(Journal):
         return 1 if self._parent is None else self._parent.depth + 1
 
     @property
-    def turns(self) -> int:
-        """The number of turns before the one that the task belongs to."""
+    def highest_turn(self) -> int:
+        """The highest number of a turn before the one that the task belongs to."""
         return self._turn - 1
 
     @property
@@ -100,24 +136,11 @@ class Branch(Journal):
         """Never: the session record is that of the session."""
         return False
 
-    @asynccontextmanager
-    async def step(self, *, storing: bool = False) -> AsyncIterator[None]:
-        """Wait until the task may read what is stored for a request, or store; other tasks wait meanwhile."""
-        if self._in_step:
-            yield
-            return
-        async with self._order.step(self.id, storing=storing) as held:
-            self._in_step = held
-            try:
-                yield
-            finally:
-                self._in_step = False
-
     async def commit(
         self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False, model: str = ""
     ) -> list[Record]:
         """Store the records of ``batch`` as records of the task, with ``changes``; see ``Journal.commit``."""
-        async with self.step(storing=True):
+        async with self.steps.step(storing=True):
             return await run_to_completion(self._commit_to_session(batch, changes, keep))
 
     async def _commit_to_session(self, batch: Batch | None, changes: ChangeSet | None, keep: bool) -> list[Record]:

@@ -15,6 +15,7 @@ from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.base import Answer, Model, ModelRequest
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.tools.context import Outcome
+from swarmchat.swarm.version import VERSION
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
@@ -42,7 +43,7 @@ class Tracing:
                 "Tracing needs opentelemetry-api, which is not installed: pip install 'swarmchat[otel]'"
             ) from error
         self.content = content
-        self.tracer = trace.get_tracer("swarmchat", tracer_provider=provider)
+        self.tracer = trace.get_tracer("swarmchat", VERSION, provider)
 
 
 class Trace:

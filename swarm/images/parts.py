@@ -6,11 +6,11 @@ of a log can be made self-contained and back again, byte for byte.
 
 import base64
 import binascii
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from swarmchat.swarm.common.messages import describe_part, has_parts_encoded
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.images.header import is_image
 from swarmchat.swarm.persistence.blobs import digest_of
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, parse_record
@@ -19,9 +19,10 @@ _PLACES = {"image_url": "url", "file": "file_data"}
 """Where a part of each type has its data: the field of the object that is called as the type."""
 _FACTS = "image"
 """The field of a part that is only for the log."""
-_DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,([A-Za-z0-9+/]+={0,2})")
-_BLOB = re.compile(r"blob:([\w.+-]+/[\w.+-]+);sha256,([0-9a-f]{64})")
-_BLOB_IN_JSON = re.compile(rb'"blob:[\w.+-]+/[\w.+-]+;sha256,([0-9a-f]{64})"')
+_DATA = lazy_pattern(r"data:([\w.+-]+/[\w.+-]+);base64,([A-Za-z0-9+/]+={0,2})")
+_TYPE = lazy_pattern("data:(image/[a-z]+);")
+_BLOB = lazy_pattern(r"blob:([\w.+-]+/[\w.+-]+);sha256,([0-9a-f]{64})")
+_BLOB_IN_JSON = lazy_pattern(rb'"blob:[\w.+-]+/[\w.+-]+;sha256,([0-9a-f]{64})"')
 Get = Callable[[str], bytes | None]
 """Returns the blob with a digest."""
 
@@ -33,6 +34,12 @@ def data_of(part: object) -> bytes | None:
         return None if match is None else base64.b64decode(match[2], validate=True)
     except binascii.Error:
         return None
+
+
+def as_data_url(part: object) -> str | None:
+    """Return the image in a content part as a data URL that holds nothing else; ``None`` if it holds none."""
+    data, match = data_of(part), _TYPE.match(url_of(part))
+    return _data_url(match[1], data) if data is not None and match is not None and is_image(data) else None
 
 
 def to_blobs(message: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, bytes]]:

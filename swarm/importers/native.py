@@ -28,6 +28,8 @@ FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "session": {"id": _TEXT, "name": _TEXT},
     "rename": {"name": _TEXT},
     "mail": {"text": _TEXT},
+    "task_start": {"task": _TEXT, "text": _TEXT},
+    "task_end": {"task": _TEXT, "status": _TEXT},
     "request": {"tokens": _NUMBER, "model": _TEXT},
     "rotate": {"first_kept": _NUMBER, "window": _NUMBER},
     "handoff": {"to": _TEXT, "stack": _NAMES},

@@ -67,7 +67,8 @@ def _session(
         raise at_line(name, line.number, f"{where}messages is empty, expected at least one message")
     for position, message in enumerate(messages):
         if problem := message_problem(message):
-            raise at_line(name, line.number, f"{where}messages[{position}]{problem}")
+            gap = "" if problem.startswith(".") else " "
+            raise at_line(name, line.number, f"{where}messages[{position}]{gap}{problem}")
     about = value if isinstance(value, dict) else {}
     begun = moment_of(about.get("created_at") or about.get("created")) or moment
     model = about.get("model")

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.encoding import NestingError
 from swarmchat.swarm.errors import DefinitionError, McpError
+from swarmchat.swarm.mcp.login import TokenFile, login_problem, provider
 from swarmchat.swarm.mcp.questions import Questions
 from swarmchat.swarm.mcp.server import McpServer
 from swarmchat.swarm.mcp.texts import is_tool_name, result_images, result_text, safe_schema, visible
 from swarmchat.swarm.mcp.transport import ErrorOutput, http_transport, program_transport
 from swarmchat.swarm.tools.context import Context, ToolFailure
-from swarmchat.swarm.tools.external_tool import ExternalTool
 from swarmchat.swarm.version import VERSION
 
 if TYPE_CHECKING:
     import httpx2
     from mcp.client.client import Client
     from mcp_types import LoggingMessageNotificationParams
+    from swarmchat.swarm.tools.external_tool import ExternalTool
 
 MAX_TOOLS = 200
 """How many tools of one server are taken."""
@@ -72,7 +73,7 @@ class Connection:
         """What the server writes on its standard error."""
 
     @property
-    def listed(self) -> tuple[ExternalTool, ...]:
+    def listed(self) -> "tuple[ExternalTool, ...]":
         """The tools as they were listed last; none without a connection."""
         return self._tools if self.is_ready else ()
 
@@ -113,7 +114,7 @@ class Connection:
             await asyncio.wait([self._task])
             self._task = None
 
-    async def tools(self) -> tuple[ExternalTool, ...]:
+    async def tools(self) -> "tuple[ExternalTool, ...]":
         """Return the tools of the server, which is started if need be; none if it cannot be reached.
 
         A start that failed is tried again by ``start`` only: each request would wait for it.
@@ -230,11 +231,8 @@ class Connection:
 
         auth = self.login
         if auth is None and self.logins is not None and not server.has_authorization:
-            from swarmchat.swarm.mcp.login import TokenFile, provider
-
-            url = server.expanded(server.url, environment)
-            tokens = TokenFile(self.logins / f"{server.name}.json", url)
-            auth = provider(tokens, url) if tokens.has_tokens else None
+            tokens = TokenFile(self.logins / f"{server.name}.json", server, environment)
+            auth = provider(tokens) if tokens.has_tokens else None
         return await http_transport(stack, server, environment, auth, note_refusal)
 
     async def _list(self, client: "Client") -> None:
@@ -256,7 +254,7 @@ class Connection:
         self._tools = tuple(found.values())
         self._listed_at, self._listed_revision = asyncio.get_running_loop().time(), revision
 
-    def _tool(self, listed: Any) -> ExternalTool | None:
+    def _tool(self, listed: Any) -> "ExternalTool | None":
         """Return a tool as the server lists it; ``None``, with a note, if it cannot be offered."""
         where = f"MCP server {self.server.name}: the tool {visible(listed.name, 60)!r} is left out"
         if not is_tool_name(listed.name):
@@ -271,6 +269,8 @@ class Connection:
         read_only = bool(notes and notes.read_only_hint)
         approve = self.server.approve
         hints = ["read-only" if read_only else "may delete" if notes and notes.destructive_hint else ""]
+        from swarmchat.swarm.tools.external_tool import ExternalTool
+
         return ExternalTool(
             f"{self.server.name}/{listed.name}",
             partial(_call, self, listed.name),
@@ -335,6 +335,8 @@ class Connection:
             reason = f"it wants a login: run swarmchat mcp login {self.server.name}"
             if self.server.has_authorization:
                 reason = "it refuses the Authorization in its headers: put a valid one there"
+        elif self.login is not None and (problem := login_problem(error)):
+            reason = problem
         elif isinstance(error, TimeoutError):
             reason = f"it did not answer within {self.server.start_timeout:g} s"
         elif isinstance(error, ImportError):

@@ -5,8 +5,9 @@ The SDK carries the flow out. Tokens are kept with the address that they were gi
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.errors import McpError
+from swarmchat.swarm.mcp.server import McpServer
+from swarmchat.swarm.mcp.texts import visible
 
 if TYPE_CHECKING:
     from mcp.client.auth import OAuthClientProvider
@@ -33,10 +36,16 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class TokenFile:
     """The tokens of one server, in a file that only its user can read: the SDK's TokenStorage."""
 
-    def __init__(self, path: Path, url: str) -> None:
-        """``url`` is the address of the server; tokens for another one are not used."""
+    def __init__(self, path: Path, server: McpServer, environment: Mapping[str, str]) -> None:
+        """Read the tokens for ``server``; those for another address or registration are not used.
+
+        Raises DefinitionError for a variable of the definition that ``environment`` does not have.
+        """
         self.path = path
-        self._url = url
+        self.url = server.expanded(server.url, environment)
+        self.port = server.callback_port
+        self._client_id = server.expanded(server.client_id, environment)
+        self._client_secret = server.expanded(server.client_secret, environment)
         self._data = self._read()
         self.context: OAuthContext | None = None
         """The flow that uses the tokens. Where they are renewed is kept with them, as no server is asked again."""
@@ -79,10 +88,21 @@ class TokenFile:
         self._write()
 
     async def get_client_info(self) -> "OAuthClientInformationFull | None":
-        """Return what this program is registered as."""
+        """Return what this program is registered as: by the server's definition, or by an earlier login."""
         from mcp.shared.auth import OAuthClientInformationFull
 
-        return _valid(OAuthClientInformationFull, self._data.get("client"))
+        if not self._client_id:
+            return _valid(OAuthClientInformationFull, self._data.get("client"))
+        method = "none"
+        if self._client_secret:
+            known = self.context.oauth_metadata if self.context else None
+            methods = known.token_endpoint_auth_methods_supported if known else None
+            # Each server has to take the first by the standard, which says nothing of those that list only the other.
+            posted = methods is not None and "client_secret_basic" not in methods and "client_secret_post" in methods
+            method = "client_secret_post" if posted else "client_secret_basic"
+        return OAuthClientInformationFull(
+            client_id=self._client_id, client_secret=self._client_secret or None, token_endpoint_auth_method=method
+        )
 
     async def set_client_info(self, client_info: "OAuthClientInformationFull") -> None:
         """Keep what this program is registered as; it is written with the tokens."""
@@ -91,13 +111,13 @@ class TokenFile:
     def _read(self) -> dict[str, Any]:
         with suppress(OSError, ValueError):
             data = json.loads(self.path.read_bytes())
-            if isinstance(data, dict) and data.get("url") == self._url:
+            if isinstance(data, dict) and (data.get("url"), data.get("client_id", "")) == (self.url, self._client_id):
                 return data
         return {}
 
     def _write(self) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomically(self.path, json.dumps({**self._data, "url": self._url}).encode())
+        write_atomically(self.path, json.dumps({**self._data, "url": self.url, "client_id": self._client_id}).encode())
 
 
 def _valid(kind: "type[_ModelT]", data: object) -> "_ModelT | None":
@@ -117,12 +137,11 @@ async def _never(*arguments: Any) -> Any:
 
 def provider(
     tokens: TokenFile,
-    url: str,
     redirect_uri: str = "http://127.0.0.1/callback",
     show: Callable[[str], Awaitable[None]] = _never,
     receive: Callable[[], Awaitable["AuthorizationCodeResult"]] = _never,
 ) -> "OAuthClientProvider":
-    """Return what authenticates requests to the server at ``url``. Without ``show`` and ``receive``, nobody logs in."""
+    """Return what authenticates requests with ``tokens``. Without ``show`` and ``receive``, nobody logs in."""
     from mcp.client.auth import OAuthClientProvider
     from mcp.shared.auth import OAuthClientMetadata
 
@@ -135,7 +154,7 @@ def provider(
             "token_endpoint_auth_method": "none",
         }
     )
-    made = OAuthClientProvider(url, about, tokens, show, receive)
+    made = OAuthClientProvider(tokens.url, about, tokens, show, receive)
     tokens.context = made.context
     return made
 
@@ -151,14 +170,14 @@ class Login:
 
 
 @asynccontextmanager
-async def login_flow(tokens: TokenFile, url: str, show: Show) -> AsyncIterator[Login]:
+async def login_flow(tokens: TokenFile, show: Show) -> AsyncIterator[Login]:
     """Begin a login: ``show`` gets an address, which the user opens in a browser.
 
     The browser comes back to a server of this program that listens on this machine only. Raises McpError.
     """
     from mcp.shared.auth import AuthorizationCodeResult
 
-    check_address(url)
+    check_address(tokens.url)
     answer: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
 
     def take(address: str) -> bool:
@@ -191,12 +210,21 @@ async def login_flow(tokens: TokenFile, url: str, show: Show) -> AsyncIterator[L
 
     async def open_address(address: str) -> None:
         check_address(address)
+        if (context := tokens.context) is not None:
+            if context.oauth_metadata is not None:
+                check_address(str(context.oauth_metadata.token_endpoint))
+            # Only now it is known how the server wants the secret.
+            context.client_info = await tokens.get_client_info()
         show(address)
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+    try:
+        listening = await asyncio.start_server(serve, "127.0.0.1", tokens.port)
+    except OSError as error:
+        raise McpError(f"the callback_port {tokens.port} is in use: end the program that uses it") from error
+    async with listening as server:
         port = server.sockets[0].getsockname()[1]
         tokens.clear()
-        yield Login(provider(tokens, url, f"http://127.0.0.1:{port}{_CALLBACK}", open_address, receive), take)
+        yield Login(provider(tokens, f"http://127.0.0.1:{port}{_CALLBACK}", open_address, receive), take)
 
 
 def check_address(url: str) -> None:
@@ -204,3 +232,15 @@ def check_address(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         raise McpError(f"{parts.scheme}://{parts.hostname} is not safe for a login: expected https://…")
+
+
+def login_problem(error: BaseException) -> str:
+    """Return what to do about an error of the SDK in a login; empty if that is not known."""
+    from mcp.client.auth import OAuthRegistrationError, OAuthTokenError
+
+    if isinstance(error, OAuthRegistrationError):
+        said = visible(str(error), 100)
+        return f"it takes no new programs by itself ({said}): register swarmchat there, and set client_id"
+    if isinstance(error, OAuthTokenError) and re.search("invalid_client|unauthorized_client", str(error)):
+        return "it refuses client_id or client_secret: compare them with what is registered there"
+    return ""

@@ -19,8 +19,9 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 class McpServer:
     """An MCP server. Its tools are called ``NAME/TOOL``; an agent takes them with ``tools=["NAME/*"]``.
 
-    It has either a ``command``, which is started with ``args``, or a ``url``. In these, in ``env`` and in ``headers``,
-    ``${VARIABLE}`` and ``${VARIABLE:-default}`` stand for variables of the environment when the program runs a swarm.
+    It has either a ``command``, which is started with ``args``, or a ``url``. In these, in ``env``, in ``headers``, and
+    in ``client_id`` and ``client_secret``, ``${VARIABLE}`` and ``${VARIABLE:-default}`` stand for variables of the
+    environment when the program runs a swarm.
     """
 
     name: str
@@ -35,6 +36,12 @@ class McpServer:
     """The address of a server that speaks streamable HTTP."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """HTTP headers, such as Authorization."""
+    client_id: str = ""
+    """What this program is registered as at the server's login, if the login takes no new programs by itself."""
+    client_secret: str = field(default="", repr=False)
+    """The secret of this registration, if it has one."""
+    callback_port: int = 0
+    """The port of this machine to which a login comes back, if it is part of the registration; 0: a free one."""
     approve: Approval = "ask"
     """Whether its tools may be called: ask the user, auto (without asking), deny, or read-only: without asking for
     tools that the server itself calls read-only."""
@@ -47,8 +54,12 @@ class McpServer:
 
     def __post_init__(self) -> None:
         where = f"MCP server {self.name!r}"
-        if not _NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise DefinitionError(f"{where}: expected a name of 1 to 40 letters, digits, _, . and -")
+        for name, (fits, expected) in _FIELDS.items():
+            value = getattr(self, name)
+            if not fits(value) and (name, value) != ("cwd", None):
+                raise DefinitionError(f"{where}: {name} is {value!r:.60}, expected {expected}")
         if bool(self.command) == bool(self.url):
             both = "both command and url" if self.command else "neither command nor url"
             raise DefinitionError(f"{where} has {both}: give one of them")
@@ -57,6 +68,10 @@ class McpServer:
         for name, allowed in (("approve", get_args(Approval)), ("sampling", get_args(Sampling))):
             if (value := getattr(self, name)) not in allowed:
                 raise DefinitionError(f"{where}: {name} is {value!r}, expected {', '.join(allowed)}")
+        if self.client_secret and not self.client_id:
+            raise DefinitionError(f"{where} has client_secret, but no client_id: give both")
+        if self.client_id and not self.url:
+            raise DefinitionError(f"{where} has client_id, but no url to log in to: remove it")
         for name in ("timeout", "start_timeout"):
             if not getattr(self, name) > 0:
                 raise DefinitionError(f"{where}: {name} is {getattr(self, name)!r}, expected seconds above 0")
@@ -84,22 +99,34 @@ def _is_texts(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(each, str) for each in value.values())
 
 
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+
+
 def _is_seconds(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 _FIELDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     **dict.fromkeys(
-        ("command", "cwd", "url", "approve", "sampling"), (lambda value: isinstance(value, str), "a string")
+        ("command", "cwd", "url", "approve", "sampling", "client_id", "client_secret"),
+        (lambda value: isinstance(value, str), "a string"),
     ),
     **dict.fromkeys(("env", "headers"), (_is_texts, "a table of strings")),
     **dict.fromkeys(("timeout", "start_timeout"), (_is_seconds, "seconds")),
-    "args": (
-        lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
-        "a list of strings",
+    "callback_port": (
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 65536,
+        "a port, 0 to 65535",
     ),
+    "args": (_is_list_of_texts, "a list of strings"),
 }
-_OF_OTHERS = {"serverUrl": "url", "httpUrl": "url"}
+_OF_OTHERS = {
+    "serverUrl": "url",
+    "httpUrl": "url",
+    "clientId": "client_id",
+    "clientSecret": "client_secret",
+    "callbackPort": "callback_port",
+}
 """Keys of other programs, and what they are called here."""
 
 
@@ -111,15 +138,14 @@ def read_server(name: str, table: object, *, strict: bool = True) -> McpServer:
     if not isinstance(table, Mapping):
         raise DefinitionError(f"MCP server {name!r} is {table!r:.60}, expected a table with command or url")
     fields: dict[str, Any] = {}
+    if not strict and isinstance(table.get("oauth"), Mapping):
+        table = {**table, **table["oauth"]}
     for given, value in table.items():
         key = str(given) if strict else _OF_OTHERS.get(given, str(given))
         if key not in _FIELDS:
             if strict:
                 raise DefinitionError(f"MCP server {name!r} has no setting {key!r}; {nearest(str(key), _FIELDS)}")
             continue
-        fits, expected = _FIELDS[key]
-        if not fits(value):
-            raise DefinitionError(f"MCP server {name!r}: {key} is {value!r:.60}, expected {expected}")
         fields[key] = value
     return McpServer(name, **fields)
 

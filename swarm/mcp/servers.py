@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.mcp.connection import Connection
 from swarmchat.swarm.mcp.offers import Offers
 from swarmchat.swarm.mcp.server import McpServer
-from swarmchat.swarm.tools.external_tool import ExternalTool
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.tools.external_tool import ExternalTool
 
 
 class McpServers:
@@ -49,7 +52,7 @@ class McpServers:
         for connection in self._needed(patterns):
             connection.start()
 
-    async def tools(self, patterns: Sequence[str]) -> list[ExternalTool]:
+    async def tools(self, patterns: Sequence[str]) -> "list[ExternalTool]":
         """Return the tools that match ``patterns``, such as ``files/*``. A server that cannot be reached has none."""
         listed = await asyncio.gather(*(each.tools() for each in self._needed(patterns)))
         return [tool for tools in listed for tool in tools if matches(tool.name, patterns)]

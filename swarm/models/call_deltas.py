@@ -40,6 +40,8 @@ _ANY = -1
 """The index that stands for all calls. A server's own is never negative."""
 _LONGEST_NAME = 1_000
 """Characters of the name of a call: chat APIs allow 64."""
+_SIZE_OF_CALL = 4_000
+"""Characters that a call counts besides those in it, because each is kept, answered and stored."""
 
 
 class _Arguments:
@@ -126,7 +128,7 @@ class ToolCallDeltas:
         self._latest: dict[tuple[int | None, str], _Call] = {}
         """The latest call of each index and id; with an empty id, the latest of the index."""
         self.size = 0
-        """Characters of all names, ids and arguments that came."""
+        """Characters of all names, ids, arguments and other fields that came, and what the calls count besides."""
         self.echoes: dict[str, Mapping[str, Any]] = {}
         """Fields of the provider's own, by the ids of the finished calls."""
 
@@ -147,7 +149,10 @@ class ToolCallDeltas:
                 index if isinstance(index, int) and index >= 0 else None, identity, name, arguments, position
             )
             self._identify(call, identity)
-            call.echo |= {key: value for key, value in entry.items() if key not in _CALL_FIELDS and value is not None}
+            echo = {key: value for key, value in entry.items() if key not in _CALL_FIELDS and value is not None}
+            if echo:
+                call.echo |= echo
+                self.size += len(repr(echo))
             call.take(name, arguments)
             self.size += len(identity) + len(name) + len(arguments)
 
@@ -200,6 +205,7 @@ class ToolCallDeltas:
     def _start(self, index: int | None) -> _Call:
         call = _Call(index, len(self._calls))
         self._calls.append(call)
+        self.size += _SIZE_OF_CALL
         self._latest[index, ""] = self._latest[_ANY, ""] = call
         return call
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.bounds import MAX_ANSWER, MAX_ANSWER_TIME
 from swarmchat.swarm.common.messages import has_parts_encoded
+from swarmchat.swarm.common.mistakes import COUNT, TEXT, check_value, explained, optional
 from swarmchat.swarm.errors import ModelError
 from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, Retry, TextChunk, join_body
 from swarmchat.swarm.models.context_windows import context_window_for, known_context_window
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from openai import AsyncStream
 
 
+@explained
 class OpenAIModel:
     """Streams answers from ``POST BASE_URL/chat/completions``.
 
@@ -45,7 +47,7 @@ class OpenAIModel:
     ``max_answer_time``: the most seconds from a request to the end of its answer.
     ``adaptations``: what servers were found to demand; ``None``: nothing yet.
     ``demands``: names of adaptations that this server is known to demand. ``sleep`` and ``jitter``: see
-    ``OpenAIServer``. Raises ValueError unless ``base_url`` is an HTTP address.
+    ``OpenAIServer``. Raises DefinitionError unless ``base_url`` is an HTTP address.
 
     The openai package is imported by the first request or by ``warm_up()``. It reads organisation, project and
     proxies from the environment.
@@ -71,6 +73,10 @@ class OpenAIModel:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        check_value("OpenAIModel", "name", name, TEXT)
+        for each, value in {"base_url": base_url, "api_key": api_key}.items():
+            check_value("OpenAIModel", each, value, optional(TEXT))
+        check_value("OpenAIModel", "context_window", context_window, optional(COUNT))
         self._name = name
         self.served_as = served_as or name
         """The name that the server knows."""

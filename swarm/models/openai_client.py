@@ -24,7 +24,14 @@ from urllib.request import (  # type: ignore[attr-defined] # typeshed omits them
 )
 
 from swarmchat.swarm.common.bounds import MAX_ANSWER, MAX_ANSWER_TIME
-from swarmchat.swarm.errors import ConnectionSettingsError, ModelAuthError, ModelBusy, ModelError, NetworkForbidden
+from swarmchat.swarm.errors import (
+    ConnectionSettingsError,
+    DefinitionError,
+    ModelAuthError,
+    ModelBusy,
+    ModelError,
+    NetworkForbidden,
+)
 from swarmchat.swarm.providers.failures import AttemptError, ServerErrors
 
 if TYPE_CHECKING:
@@ -56,7 +63,7 @@ _LOADING_RETRIES = 300
 
 
 def _split_address(base_url: str) -> tuple[str, dict[str, str]]:
-    """Return the address to which paths are added, and its query. Raises ValueError unless it is an HTTP address.
+    """Return the address to which paths are added, and its query. Raises DefinitionError unless it is an HTTP address.
 
     Portals show the whole address of an endpoint, so ``/chat/completions`` at its end is left out.
     """
@@ -65,7 +72,7 @@ def _split_address(base_url: str) -> tuple[str, dict[str, str]]:
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
             path = re.sub(r"/chat/completions$", "", parts.path.rstrip("/")).rstrip("/")
             return urlunsplit((parts.scheme, parts.netloc, path, "", "")), dict(parse_qsl(parts.query))
-    raise ValueError(f"base_url {base_url!r}: expected an address such as http://localhost:11434/v1")
+    raise DefinitionError(f"base_url is {base_url!r}: expected an address such as http://localhost:11434/v1")
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -82,7 +89,7 @@ class OpenAIServer:
     of the same name. ``timeout``: seconds without a byte from the server. ``connect_timeout``: seconds to connect.
     ``max_answer``: the most bytes of a body. ``max_answer_time``: the most seconds of a request and its answer.
     ``sleep`` waits between attempts. ``jitter`` returns a random part, 0 to 1, of the second half of a backoff. Raises
-    ValueError unless ``base_url`` is an HTTP address.
+    DefinitionError unless ``base_url`` is an HTTP address.
     """
 
     forbidden = False
@@ -142,7 +149,7 @@ class OpenAIServer:
                     timeout=timeout,
                     # No proxy is needed to reach this machine. Certificates may be: Python itself reads SSL_CERT_FILE.
                     trust_env=not self.is_local,
-                    verify=ssl.create_default_context() if self.is_local and self._is_https else True,
+                    verify=self._trust(encrypted=bool(proxy) or self._is_https),
                     # A redirect would take the conversation and the key to an address that nobody chose.
                     follow_redirects=False,
                 )
@@ -159,6 +166,13 @@ class OpenAIServer:
                 # This program retries itself, to show each wait.
                 max_retries=0,
             )
+
+    def _trust(self, encrypted: bool) -> ssl.SSLContext | bool:
+        """Return the certificates to trust; ``True``: those that the HTTP client chooses."""
+        if not encrypted:
+            # None: nothing encrypted can be reached, and reading them takes a tenth of a short answer's time.
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return ssl.create_default_context() if self.is_local and self._is_https else True
 
     @property
     def is_local(self) -> bool:

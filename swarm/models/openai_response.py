@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from swarmchat.swarm.common.encoding import NestingError, decode_json
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.errors import ModelRefused
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.models.openai_client import content_type
@@ -24,12 +25,12 @@ _DRAIN_TIME = 0.1
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 """White space and the byte order mark, which some servers put before the body."""
 
-_STREAM = re.compile(rb"(?:data|event|id|retry)?:|[a-z]{0,4}\Z")
+_STREAM = lazy_pattern(rb"(?:data|event|id|retry)?:|[a-z]{0,4}\Z")
 """How a stream of events begins: with a field, a comment, or its first bytes."""
 
-_TROUBLE = re.compile(r"error|resource|abort|cancel|timeout|overload|unavailable", re.IGNORECASE)
+_TROUBLE = lazy_pattern(r"error|resource|abort|cancel|timeout|overload|unavailable", re.IGNORECASE)
 """Finish reasons by which a provider says that it, not the model, ended an answer (z.ai, DeepSeek, OpenRouter)."""
-_FINISH = re.compile(r"stop|length|tool_calls|function_call|content_filter|malformed|unexpected_tool", re.IGNORECASE)
+_FINISH = lazy_pattern(r"stop|length|tool_calls|function_call|content_filter|malformed|unexpected_tool", re.IGNORECASE)
 """Finish reasons of the model itself, with Gemini's ``MALFORMED_FUNCTION_CALL`` and ``UNEXPECTED_TOOL_CALL``."""
 
 

@@ -61,7 +61,7 @@ class _BoundedStream(AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         count = 0
-        async for piece in self._in_utf8():
+        async for piece in _as_utf8(self._decoded()):
             left = self._limit - count
             if len(piece) > left:
                 if not self._cut:
@@ -75,15 +75,6 @@ class _BoundedStream(AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._raw.aclose()
-
-    async def _in_utf8(self) -> AsyncIterator[bytes]:
-        """Yield the body as it is, or in UTF-8 if its byte order mark says that it is UTF-16."""
-        begun, decoder = False, None
-        async for piece in self._decoded():
-            if not begun and piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                decoder = codecs.getincrementaldecoder("utf-16")("replace")
-            begun = begun or bool(piece)
-            yield decoder.decode(piece).encode() if decoder else piece
 
     async def _decoded(self) -> AsyncIterator[bytes]:
         if self._encoding == "identity":
@@ -102,3 +93,19 @@ class _BoundedStream(AsyncByteStream):
                 received = decompressor.unconsumed_tail
                 yield piece
         yield decompressor.flush()
+
+
+async def _as_utf8(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield ``parts`` of a body as UTF-8: a byte order mark tells that they are UTF-16."""
+    decoder, opening = None, bytearray()
+    async for part in parts:
+        if len(opening) < len(codecs.BOM_UTF16):
+            opening += part
+            if len(opening) < len(codecs.BOM_UTF16):
+                continue
+            part = bytes(opening)
+            if part.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        yield part if decoder is None else decoder.decode(part).encode("utf-8", "replace")
+    if len(opening) < len(codecs.BOM_UTF16):
+        yield bytes(opening)

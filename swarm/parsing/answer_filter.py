@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
 from swarmchat.swarm.parsing import formats
-from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext, asks_about_calls
+from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext
 from swarmchat.swarm.parsing.call_finder import CallFinder, Leak
+from swarmchat.swarm.parsing.escaped_marks import PlainText, plain_text
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
+from swarmchat.swarm.parsing.questions import asks_about_calls, asks_hypothetically
 from swarmchat.swarm.tools.toolset import Toolset
 
 Piece = TextChunk | ReasoningChunk | Leak
@@ -15,14 +19,15 @@ Piece = TextChunk | ReasoningChunk | Leak
 # A candidate is read again with every piece while it is this short, then with every piece that may end something,
 # then when it has grown by a quarter: so the work stays in proportion to the text.
 _SHORT, _MIDDLE, _GROWTH = 64, 512, 1.25
-_MAY_END = re.compile(r"[}\])>\n`]")
-_FENCE = re.compile(r"(`{3,100})(?!`)[^`\n]{0,100}(?![^\n])|(`{3,100})(?!`)[^`\n]{101}|(~{3,100})(?!~)")
-_FENCE_START = re.compile(r"`{1,100}[^`\n]{0,100}\Z|~{1,100}\Z")
-_THOUGHT_TAIL = re.compile(r"[<\[◁][^>\]▷\n]{0,30}\Z")
-_RECIPIENT = re.compile(r"\bto=([\w.-]{1,100})")
+_MAY_END = lazy_pattern(r"[}\])>\n`]")
+_FENCE = lazy_pattern(r"(`{3,100})(?!`)[^`\n]{0,100}(?![^\n])|(`{3,100})(?!`)[^`\n]{101}|(~{3,100})(?!~)")
+_FENCE_START = lazy_pattern(r"`{1,100}[^`\n]{0,100}\Z|~{1,100}\Z")
+_THOUGHT_TAIL = lazy_pattern(r"[<\[◁][^>\]▷\n]{0,30}\Z")
+_RECIPIENT = lazy_pattern(r"\bto=([\w.-]{1,100})")
 _SENTENCE_ENDS = ".!?…:。！？)"
-_SPACE = re.compile(r"\s*+")
-_CONTROL = re.compile(formats.alternatives(formats.CONTROL))
+_REST_OF_LINE = lazy_pattern(r"[ \t]*+(?:(?P<more>[^\s<\[&(\\])|)")
+_LINE_END = lazy_pattern(r"[ \t]*\r?\n")
+_SPACE = lazy_pattern(r"\s*+")
 
 
 class AnswerFilter:
@@ -38,13 +43,12 @@ class AnswerFilter:
         """Tokens of chat templates that were cut from the text."""
         self._finder = CallFinder(toolset)
         self._output = AnswerText()
-        self._explains = asks_about_calls(question, toolset.names)
-        self._wants_json = self._explains or "json" in question.casefold()
+        self._question = question
         self._line = LineContext()
         self._marks = formats.marks_for(toolset.names)
         self._parts: list[str] = []
         self._length = self._retry = 0
-        self._text, self._final = "", False
+        self._raw, self._plain, self._final = "", PlainText(""), False
         self._fence: str | None = None
         self._thought: re.Pattern[str] | None = None
         self._recipient: str | None = None
@@ -65,7 +69,8 @@ class AnswerFilter:
         return self._output.take()
 
     def _run(self, final: bool) -> None:
-        self._text, self._final = "".join(self._parts), final
+        self._raw, self._final = "".join(self._parts), final
+        self._plain = plain_text(self._raw, final)
         position = 0
         self._retry = 0
         try:
@@ -74,9 +79,18 @@ class AnswerFilter:
         except NeedMore:
             length = len(self._text) - position
             self._retry = length + 1 if length < _SHORT else int(length * _GROWTH) + 1
-        rest = self._text[position:]
+        rest = self._raw[self._plain.origin(position) :]
         self._parts, self._length = [rest] if rest else [], len(rest)
-        self._text = ""
+        self._raw, self._plain = "", PlainText("")
+
+    @property
+    def _text(self) -> str:
+        """The text that is read: in it, escaped marks are plain ones."""
+        return self._plain.text
+
+    def _original(self, position: int, end: int) -> str:
+        """Return a piece of the text as the model wrote it."""
+        return self._raw[self._plain.origin(position) : self._plain.origin(end)]
 
     def _step(self, position: int) -> int:
         """Decide what the text at ``position`` is; return where to continue. Raises NeedMore."""
@@ -87,7 +101,7 @@ class AnswerFilter:
             return self._step_thought(position, self._thought)
         if self._fence:
             return self._step_fence(position, self._fence)
-        match = self._marks.interest.match(text, position)
+        match = self._marks.match(text, position)
         if match and match["line"] is None:
             return self._mark(position, match[0])
         if self._line.blank:
@@ -101,7 +115,7 @@ class AnswerFilter:
                 if not self._final and text[position : position + 40] in self._marks.beginnings:
                     raise NeedMore
                 return self._line_candidate(position)
-        match = match or self._marks.interest.search(text, position + 1)
+        match = match or self._marks.search(text, position + 1)
         if match:
             return self._say(position, match.end() if match["line"] else match.start())
         end = len(text) if self._final else self._tail(position)
@@ -120,9 +134,8 @@ class AnswerFilter:
         return len(text)
 
     def _say(self, position: int, end: int) -> int:
-        text = self._text[position:end]
-        self._line.note(text)
-        self._output.say(text)
+        self._line.note(self._text[position:end])
+        self._output.say(self._original(position, end))
         return end
 
     # A line's beginning
@@ -132,7 +145,7 @@ class AnswerFilter:
         bare_call, refuted = None, position + 1
         if self.toolset and not self._line.indented:
             try:
-                first = not self._output.prose and not self._wants_json
+                first = not (self._output.prose or self._explains or "json" in self._question.casefold())
                 bare_call = self._finder.bare(text, position, self._final, self._line.code, first)
             except NotACall as no:
                 refuted = max(no.position, refuted)
@@ -140,10 +153,11 @@ class AnswerFilter:
             leak, end = bare_call
             if leak.calls and self._is_example:
                 return self._say(position, end)
+            leak = leak.as_example() if self._supposes else leak
             is_sure = all(call.name in self.toolset.names and not call.is_example for call in leak.calls)
             if self._output.prose or not is_sure:
                 self._line.note(text[position:end], call=True)
-                self._output.wait(text[position:end], leak)
+                self._output.wait(self._original(position, end), leak)
             else:
                 self._output.remove(leak)
             return end
@@ -181,13 +195,13 @@ class AnswerFilter:
         end = position + len(mark)
         if self._line.quoted:
             return self._say(position, end)
-        if mark in formats.THOUGHTS or mark == formats.RESULT:
-            self._is_result = mark == formats.RESULT
+        if mark in formats.THOUGHTS or mark in formats.RESULTS:
+            self._is_result = mark in formats.RESULTS
             if not self._line.blank if self._is_result else self._output.prose:
                 self._thought_said |= not self._is_result
                 return self._say(position, end)
             self._output.remove()
-            self._thought = re.compile(re.escape(formats.THOUGHTS.get(mark, mark.replace("<", "</"))))
+            self._thought = re.compile(re.escape(formats.THOUGHTS.get(mark) or formats.RESULTS[mark]))
             return end
         if mark in formats.THOUGHT_ENDS:
             return self._thought_end(position, mark)
@@ -198,9 +212,33 @@ class AnswerFilter:
         try:
             leak, end = self._finder.frame(self._text, position, mark, self._final, self._line.blank)
         except NotACall as refuted:
+            if "call" in mark and self._line.blank and not self._output.prose and _LINE_END.match(self._text, end):
+                self.control_tokens.append(mark)
+                self._output.remove()
+                return end
             return self._say(position, min(refuted.position, len(self._text)))
+        if self._original(position, position + len(mark)) != mark and self._is_quotation(end):
+            return self._say(position, end)
         self._remove(leak)
         return end
+
+    def _is_quotation(self, end: int) -> bool:
+        """Tell whether escaped marks are part of a text about markup: its words say so, or its sentence continues."""
+        rest = _REST_OF_LINE.match(self._text, end)
+        assert rest is not None
+        if not self._final and rest.end() == len(self._text):
+            raise NeedMore
+        return self._output.is_about_markup or rest["more"] is not None
+
+    @cached_property
+    def _explains(self) -> bool:
+        """Whether the question is about calls, so that those in the answer are examples."""
+        return asks_about_calls(self._question, self.toolset.names)
+
+    @cached_property
+    def _supposes(self) -> bool:
+        """Whether the question is hypothetical, so that calls in the answer are neither carried out nor shown."""
+        return asks_hypothetically(self._question, self.toolset.names)
 
     @property
     def _is_example(self) -> bool:
@@ -208,7 +246,7 @@ class AnswerFilter:
         return self._explains or self._output.explains
 
     def _remove(self, leak: Leak) -> None:
-        self._output.remove(leak.as_example() if self._is_example else leak)
+        self._output.remove(leak.as_example() if self._is_example or self._supposes else leak)
 
     def _thought_end(self, position: int, mark: str) -> int:
         """Cut the closing mark of a thought without an opening one, at the start or after one line of the answer."""
@@ -273,7 +311,7 @@ class AnswerFilter:
         text, end, other, role, recipient = self._text, position, False, False, None
         tokens: list[str] = []
         after = position
-        while match := _CONTROL.match(text, after):
+        while match := formats.CONTROL_MARK.match(text, after):
             tokens.append(match[0])
             end = match.end()
             other |= match[0] in formats.OTHER_ROLES and bool(tokens[:-1] or self._line.blank)
@@ -297,7 +335,9 @@ class AnswerFilter:
         nothing = not self._output.prose
         line_ends = after >= len(text) or "\n" in text[end:after]
         cut = nothing or other or role or len(tokens) > 1 or line_ends or bool(self._marks.any.match(text, after))
-        if first == "<s>":
+        if first in formats.STRAY_ENDS:
+            cut = self._line.blank and line_ends
+        elif first == "<s>":
             cut = nothing and (after > end or len(tokens) > 1)
         elif first == "</s>" and self._line.struck:
             cut = False

@@ -1,9 +1,10 @@
 """The text of an answer for the user: holds back calls at its end, and closes the gaps where something was cut."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
 from swarmchat.swarm.parsing.call_finder import Leak
 from swarmchat.swarm.parsing.formats import STATEMENT
@@ -12,7 +13,7 @@ _QUOTES = "\"'“‘„‚«"
 _LOOKED_AT = 120
 _TAIL = 300
 """Characters before a call in which words show that it is an example."""
-_EXPLAINS = re.compile(
+_EXPLAINS = lazy_pattern(
     r"\b(?:examples?|for instance|formats?|formatted|syntax|schema|structure|hypothetical(?:ly)?|you would(?! like)"
     r"|sample (?:calls?|requests?|outputs?|inputs?|json)|(?:looks?|works?) like this|calls? (?:is|are|gets?) made"
     r"|(?:you|one|we) (?:could|can|should|may|might) (?:then )?(?:call|write|use)"
@@ -20,38 +21,15 @@ _EXPLAINS = re.compile(
     re.IGNORECASE,
 )
 # The last sentence before a call says that it might be made, or later; "I will check if you have one" does not.
-_CONDITIONAL = re.compile(
+_CONDITIONAL = lazy_pattern(
     r"(?:\b(?:once|as soon as|after|until|unless) you\b|(?:\A|[.!?:\n])\s*(?:if|when|whenever|falls|wenn|si) "
     r"|(?:\w'd| would)(?! like)\b|\b(?:could|might|must be|should be|should look)\b"
     r"|\b(?:würde|könnte|sähe|serait|pourrait|sería|podría|sarebbe|potrebbe)\w{0,2}\b|\bas follows\b)[^.!?]*\Z",
     re.IGNORECASE,
 )
-_ASKS = re.compile(r"\b(?:what|which|how|explain|describe|show|tell|write|give|list|print|example)\b|\?", re.IGNORECASE)
-_ABOUT_CALLS = re.compile(
-    r"\b(?:(?:tool|function)[ _-]?(?:calls?|calling|definitions?)|(?:what|which|your) (?:tools|functions))\b"
-    r"|\bwhich (?:call\b|(?:tool|function) (?:would|do|did|will|should)\b)"
-    # "What would the call be?", "what does your call look like", "what would you call to order tea?"
-    r"|\b(?:show|write|print|tell|give)(?: me)? (?:the|your|that)(?: \w+)? call\b"
-    r"|\b(?:what|how)(?: \w+(?: be)?|'s) (?:the|your|that|this)(?: \w+)? call(?: (?:be|look|for|to)\b|\s*(?:[?.]|$))"
-    r"|\bwhat (?:exactly )?would you (?:call|send|run|invoke|execute)(?: to\b|\s*\?)"
-    r"|\b(?:wie|welcher|quel|comment|cu[aá]l|c[oó]mo|quale|come)\b.{0,40}\b(?:aufruf|appel|llamada|chiamata)\b",
-    re.IGNORECASE,
+_ABOUT_MARKUP = lazy_pattern(
+    r"\b(?:html|xml|markup|markdown|entit(?:y|ies)|escap\w+|tags?|templates?|brackets?|source code)\b", re.IGNORECASE
 )
-_ABOUT_USE = re.compile(r"\bhow\b.*\b(?:call|called|invoke|invoked|use|used|works?)\b", re.IGNORECASE)
-_ABOUT_ARGUMENTS = re.compile(r"\b(?:arguments?|parameters?|schemas?|syntax|json|formats?)\b", re.IGNORECASE)
-
-
-def asks_about_calls(question: str, names: Iterable[str]) -> bool:
-    """Tell whether ``question`` is about the tools with these ``names``, or how tools are called.
-
-    What looks like a call in the answer then explains one.
-    """
-    if not _ASKS.search(question):
-        return False
-    words = f" {re.sub(r'[^a-z0-9]+', ' ', question.casefold())} "
-    is_named = any(f" {re.sub(r'[^a-z0-9]+', ' ', name.casefold())} " in words for name in names)
-    is_about = _ABOUT_ARGUMENTS.search(question) or _ABOUT_USE.search(question)
-    return bool(_ABOUT_CALLS.search(question) or (is_named and is_about))
 
 
 class LineContext:
@@ -153,6 +131,11 @@ class AnswerText:
     def explains(self) -> bool:
         """Whether the text so far is about calls, so that the next one is an example."""
         return bool(self._showed_call or _EXPLAINS.search(self._tail) or _CONDITIONAL.search(self._tail))
+
+    @property
+    def is_about_markup(self) -> bool:
+        """Whether the text so far talks about markup, so that escaped tags are its subject."""
+        return _ABOUT_MARKUP.search(self._tail) is not None
 
     def say(self, text: str) -> None:
         """Add text. Prose behind a waiting call makes that call an example."""

@@ -5,8 +5,10 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.call_parser import CallParser
-from swarmchat.swarm.parsing.call_values import ParsedCall, read_whole
+from swarmchat.swarm.parsing.call_rewriting import rewritten
+from swarmchat.swarm.parsing.call_values import NAME_KEYS, ParsedCall, read_whole
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
 from swarmchat.swarm.parsing.line_calls import PYTHONIC, LineCallParser
@@ -18,41 +20,46 @@ EXAMPLE = (
     "make it with the values that you mean, or answer the user in words"
 )
 UNREADABLE = "the call of {} cannot be read: write it again, as valid JSON"
-_LINE_END = re.compile(r"[ \t]*(?:\r?\n|\Z)|[ \t]*(?=</?[\w|｜]|\[/?[A-Z_]+\])")
-_LINE_END_START = re.compile(r"[ \t]*(?:\r?|\[/?[A-Z_]*|</?)\Z")
-_DAMAGED = re.compile(
+_LINE_END = lazy_pattern(r"[ \t]*(?:\r?\n|\Z)|[ \t]*(?=</?[\w|｜]|\[/?[A-Z_]+\])")
+_LINE_END_START = lazy_pattern(r"[ \t]*(?:\r?|\[/?[A-Z_]*|</?)\Z")
+_DAMAGED = lazy_pattern(
     r"""[\[{\s]*\{\s*["'“]?(name|tool|tool_name|function|arguments|parameters|type|id|action)["'”]?\s*:"""
 )
-_NAME_IN_DAMAGED = re.compile(r"""["'](?:name|tool|tool_name|function|action)["']\s*:\s*["']([^"'\n]{1,100})["']""")
+_NAME_IN_DAMAGED = lazy_pattern(r"""["'](?:name|tool|tool_name|function|action)["']\s*:\s*["']([^"'\n]{1,100})["']""")
 # A line, or a block of code, that begins like the JSON of a call.
-_DAMAGED_LINE = re.compile(
+_DAMAGED_LINE = lazy_pattern(
     r"""(?P<fence>`{3,20}[\w-]{0,20}\s*\n)?\s*\[?\s*\{{1,2}\s*["'](?:name|tool|tool_name|function)["']\s*:"""
     r"""\s*["'](?P<name>[^"'\n]{1,100})["']\s*,?\s*["'](?:arguments|parameters|args|input)["']"""
 )
-_TAG = re.compile(r"<([a-zA-Z_]{1,40})>")
+_DAMAGED_LINE_START = lazy_pattern(
+    r"""(?:`{3,20}[\w-]{0,20}\s*\n)?\s*\[?\s*\{{1,2}\s*["'](?:name|tool|tool_name|function)["']\s*:"""
+    r"""\s*["'](?P<name>[^"'\n]{1,100})["']\s*,?\s*(?:["'][a-z]{0,10}["']?)?\Z"""
+)
+_TAG = lazy_pattern(r"<([a-zA-Z_]{1,40})>")
 # A tag that the text ends in, and that can only be the beginning of a call.
-_CUT_TAG = re.compile(
+_CUT_TAG = lazy_pattern(
     r"""<[\w:|｜]+(?:[=(]["']?[\w.:/-]*[),=]?|[ \t]+\w+[ \t]*=[^<>\n]*)\Z"""
     r"""|<(?:tool_?call|function_?call|[\w:|｜]*invoke)[ \t]+\w*\Z"""
 )
+_CALL_IN_TAG = lazy_pattern(r"([A-Za-z_][\w.-]{0,99})(?:\(|[ \t]+(?:\w{1,100}[ \t]?[=:]|\{))")
 _NAME_MARKS = frozenset({"<tool_name>", "<function_name>"})
 """Marks that prose about calls has in the middle of a line."""
 _GENERAL_TAGS = frozenset({"tool", "tools", "tool_use", "tool_code", "function_calls"})
 """Tags that other XML has too."""
-_WORD = re.compile(r"[\w-]{2,64}")
-_PLACEHOLDER = re.compile(
+_WORD = lazy_pattern(r"[\w-]{2,64}")
+_PLACEHOLDER = lazy_pattern(
     r"<[a-z][\w .-]{0,40}>|\{\w{1,40}\}|\[?your[_ -][\w -]{1,40}\]?|\.\.\.|…"
     r"|string|str|integer|number|boolean|array|object",
     re.IGNORECASE,
 )
-_WORDS = re.compile(r"[^\W_]+")
+_WORDS = lazy_pattern(r"[^\W_]+")
 _FILLERS = frozenset("a an the your some example sample name value here goes".split())
 """Words that a placeholder has beside the name of its parameter."""
 _WINDOW = 2000
-_PARAGRAPH = re.compile(r"\n[ \t]*\r?\n")
+_PARAGRAPH = lazy_pattern(r"\n[ \t]*\r?\n")
 _LINE = 120
 # Llama 3 has programs run that it writes behind its mark (llama.com, "Code interpreter").
-_PROGRAM, _PROGRAM_END = "<|python_tag|>", re.compile(r"<\|(?:eom_id|eot_id|python_end)\|>")
+_PROGRAM, _PROGRAM_END = "<|python_tag|>", lazy_pattern(r"<\|(?:eom_id|eot_id|python_end)\|>")
 _INTERPRETERS = ("python", "ipython", "code_interpreter")
 _NO_MARK = "\0no mark"
 
@@ -247,6 +254,8 @@ class CallFinder:
         """
         text, tag = parser.text, _TAG.fullmatch(mark) if line_start else None
         parser.need(refuted + 20)
+        if line_start and mark.endswith("call "):
+            return self._inside_tag(parser, mark, start)
         is_json = _DAMAGED.match(text, body, refuted + 20)
         if not is_json and not tag:
             return None
@@ -263,17 +272,47 @@ class CallFinder:
         stop = ending.start() if ending else len(text)
         end = parser.closers(stop, mark) if closer else stop
         content = text[body:stop].strip()
+        if closer and (calls := self._repaired(content)):
+            return Leak(self._formats[mark], text[start:end], calls), end
         why = UNREADABLE if closer or is_json else CUT_OFF
         if is_json:
             match = _NAME_IN_DAMAGED.search(text, body, refuted)
             name = match[1] if match else ""
         else:
-            words = _WORD.findall(content) if closer else _WORD.findall(content)[:1]
+            words = _WORD.findall(content)
+            if not closer:
+                words = words[: 2 if words and words[0] in NAME_KEYS else 1]
             name = next(filter(self.toolset.resolve, words), "")
             is_alone = closer and parser.match(_LINE_END, _LINE_END_START, end) and tag and tag[1] not in _GENERAL_TAGS
             if not (name or is_alone):
                 return None
         return self._refused(self._formats[mark], text[start:end], name, why), end
+
+    def _inside_tag(self, parser: CallParser, mark: str, start: int) -> tuple[Leak, int] | None:
+        """Return a leak for a call that stands within the brackets of its tag: ``<toolcall f city=Paris>``."""
+        text, body = parser.text, start + len(mark)
+        stop = text.find(">", body, body + _WINDOW)
+        if stop < 0 and len(text) < body + _WINDOW:
+            parser.need(len(text))
+        content = text[body : max(stop, body)].strip(" /")
+        match = _CALL_IN_TAG.match(content)
+        if match is None:
+            return None
+        end = parser.closers(stop + 1, mark)
+        if calls := self._repaired(content):
+            return Leak(self._formats[mark], text[start:end], calls), end
+        return self._refused(self._formats[mark], text[start:end], match[1], UNREADABLE), end
+
+    def _repaired(self, content: str) -> tuple[LeakedCall, ...]:
+        """Return the calls of a whole frame's damaged ``content`` whose meaning is certain; empty if it is not."""
+        for spelling in (content, *rewritten(content)):
+            with suppress(NotACall):
+                parsed, end = CallParser(f"{spelling}</tool_call>", True, self.toolset).body(0)
+                calls = tuple(map(self.call, parsed))
+                is_whole = end >= len(spelling) and not any(call.broken for call in parsed)
+                if is_whole and all(call.name in self.toolset.names for call in calls):
+                    return calls
+        return ()
 
     def cut_off(self, text: str, format_name: str = "cut off") -> Leak:
         """Return the leak of a ``text`` that is the beginning of an opening mark."""
@@ -289,6 +328,9 @@ class CallFinder:
         text = parser.text
         match = _DAMAGED_LINE.match(text, start)
         name = match and self.toolset.resolve(match["name"])
+        begun = None if match or parser.final else _DAMAGED_LINE_START.match(text, start)
+        if begun and self.toolset.resolve(begun["name"]):
+            raise NeedMore
         if not match or not name:
             raise NotACall(refuted)
         ending = re.compile(r"\n[ \t]*```" if match["fence"] else r"(?=\n[ \t]*\r?\n)")
@@ -298,9 +340,12 @@ class CallFinder:
         elif end is None:
             raise NotACall(refuted)
         stop = end.end() if end else len(text)
+        content = text[match.end("fence") if match["fence"] else start : end.start() if end else stop]
         with suppress(ValueError, RecursionError):
-            json.loads(text[match.end("fence") if match["fence"] else start : end.start() if end else stop])
+            json.loads(content)
             raise NotACall(refuted)
+        if calls := self._repaired(content):
+            return Leak("damaged JSON", text[start:stop], calls), stop
         return self._refused("damaged JSON", text[start:stop], name, UNREADABLE), stop
 
 

@@ -4,36 +4,36 @@ Each method takes a position and returns where the call ends. It raises NeedMore
 and NotACall if it cannot be a call. A decision never changes when more text arrives.
 """
 
-import re
 from typing import Any
 
-from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, read_text
+from swarmchat.swarm.common.patterns import lazy_pattern
+from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, loose_calls, read_text
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, SEPARATOR
 from swarmchat.swarm.parsing.lenient_json import NotACall, Watch, parse_loose, skip_space
 from swarmchat.swarm.parsing.xml_calls import NAME_END, TAG_START, WRAPPER, XmlCallParser
 
-_ON_LINE = re.compile(r"[ \t]*[,;]?[ \t]*")
-_BETWEEN = re.compile(r"[\s,;]*+")
-_NAME = re.compile(r"[A-Za-z_][\w.:/-]{0,99}(?![\w.:/-])")
-_PAIR = re.compile(r"(?<![^\s,;>])([A-Za-z_]\w{0,99})\s{0,3}[=:]\s{0,3}(?=[^\s=:])")
-_PAIR_START = re.compile(r"[A-Za-z_]\w{0,99}\s{0,3}[=:]?\s{0,3}\Z")
+_ON_LINE = lazy_pattern(r"[ \t]*[,;]?[ \t]*")
+_BETWEEN = lazy_pattern(r"[\s,;]*+")
+_NAME = lazy_pattern(r"[A-Za-z_][\w.:/-]{0,99}(?![\w.:/-])")
+_PAIR = lazy_pattern(r"(?<![^\s,;>])([A-Za-z_]\w{0,99})\s{0,3}[=:]\s{0,3}(?=[^\s=:])")
+_PAIR_START = lazy_pattern(r"[A-Za-z_]\w{0,99}\s{0,3}[=:]?\s{0,3}\Z")
 # A tag around the call that says something else than its name.
-_NAMELESS = re.compile(
+_NAMELESS = lazy_pattern(
     r"""<(?:tool_?call|function_?call)(?:[ \t]{1,5}(?!name\b)[\w:-]{1,40}="""
     r"""(?:"[^"<>\n]{0,100}"|'[^'<>\n]{0,100}')){1,4}>"""
 )
-_BLANK_LINE = re.compile(r"\n[ \t]*\r?\n")
+_BLANK_LINE = lazy_pattern(r"\n[ \t]*\r?\n")
 _LONGEST_PAIRS = 2000
-_IDENTIFIER = re.compile(r"[A-Za-z_]\w{0,99}(?!\w)")
-_BEFORE_JSON = re.compile(
+_IDENTIFIER = lazy_pattern(r"[A-Za-z_]\w{0,99}(?!\w)")
+_BEFORE_JSON = lazy_pattern(
     rf"(?:\[CALL_ID\][^\[\s]{{0,100}})?\[ARGS\]|\s*<\|tool_call_argument_begin\|>|{SEPARATOR}|\s*✿ARGS✿:?|<\|content\|>"
 )
-_BEFORE_JSON_START = re.compile(
+_BEFORE_JSON_START = lazy_pattern(
     r"(?:\[CALL_ID\][^\[\s]{0,100})?\[\w{0,8}\Z|\[CALL_ID\][^\[\s]{0,100}\Z|<[^<>\n]{0,40}\Z|✿\w{0,4}\Z"
 )
-_FENCE = re.compile(r"```[\w-]{0,20}[ \t]*\n")
-_FENCE_START = re.compile(r"`{1,3}\Z|```[\w-]{0,20}[ \t]*\Z")
-_GEMMA_CALL = re.compile(r"call:([\w.-]{1,100})\{")
+_FENCE = lazy_pattern(r"(?:```[\w-]{0,20}|json)[ \t]*\n")
+_FENCE_START = lazy_pattern(r"`{1,3}\Z|(?:```[\w-]{0,20}|json)[ \t]*\Z|js?o?\Z")
+_GEMMA_CALL = lazy_pattern(r"call:([\w.-]{1,100})\{")
 
 
 class CallParser(XmlCallParser):
@@ -74,9 +74,12 @@ class CallParser(XmlCallParser):
             broken = broken or unclosed > (2 if isinstance(value, list) else 1)
             read = calls_of(value, broken, self.toolset.resolve)
             if read is None:
-                if watch or not isinstance(value, dict) or calls:
+                loose = None
+                if isinstance(value, dict):
+                    loose = loose_calls(value, broken, self.toolset.resolve, self.properties)
+                if loose is None and (watch or not isinstance(value, dict) or calls):
                     raise NotACall(position)
-                read = [ParsedCall("", value, broken)]
+                read = loose or [ParsedCall("", value, broken)]
             calls += read
             match = (_ON_LINE if watch else _BETWEEN).match(self.text, position)
             assert match is not None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.parsing.call_values import PARALLEL, calls_of, kinds_of, read_whole
 from swarmchat.swarm.parsing.lenient_json import NotACall, parse_loose
@@ -14,6 +15,9 @@ from swarmchat.swarm.tools.toolset import Toolset
 
 _WRAPPERS = frozenset({"arguments", "parameters", "properties", "args", "kwargs", "input", "params"})
 """Keys that models put around the arguments: parts of the definition that they were shown."""
+
+_SYNTAX = lazy_pattern(r"[{}\[\]\"=]|:\s*\Z")
+"""Signs of arguments that are damaged, not a plain text."""
 
 _NULLS = ("null", "None")
 
@@ -89,8 +93,8 @@ def _fitting_arguments(name: str, arguments: str, toolset: Toolset) -> tuple[str
         value = read_whole(value) if isinstance(value, str) else value
         value = value[0] if isinstance(value, list) and len(value) == 1 else value
     except NotACall:
-        return None
-    candidates = [value]
+        value = arguments
+    candidates = [value if isinstance(value, dict) else _only_value(arguments, name, toolset)]
     if isinstance(value, dict):
         candidates += [inner for key, inner in value.items() if key in _WRAPPERS and len(value.keys() - {"type"}) == 1]
     schema = toolset.tools[name].signature.parameters if name in toolset.tools else {}
@@ -104,6 +108,14 @@ def _fitting_arguments(name: str, arguments: str, toolset: Toolset) -> tuple[str
             if toolset.problem(name, text) is None:
                 return text, left_out
     return None
+
+
+def _only_value(text: str, name: str, toolset: Toolset) -> dict[str, Any] | None:
+    """Return the arguments of a tool that needs a single value, of which ``text`` is one, without its name."""
+    schema = toolset.tools[name].signature.parameters if name in toolset.tools else {}
+    keys = schema.get("required") or list(schema.get("properties", {}))
+    is_value = len(keys) == 1 and not _SYNTAX.search(text) and not text.casefold().startswith(keys[0].casefold())
+    return {keys[0]: text} if is_value else None
 
 
 def _is_default(key: str, value: object, schema: Mapping[str, Any]) -> bool:
@@ -124,7 +136,15 @@ def _of_type(value: Any, schema: Mapping[str, Any]) -> Any:
         with suppress(NotACall):
             decoded = read_whole(value)
             return decoded if isinstance(decoded, (list, dict)) else value
+        is_item = "array" in kinds and value and not _SYNTAX.search(value)
+        return [value] if is_item and "string" in kinds_of(_items(schema)) else value
     return value
+
+
+def _items(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schema of the items of a list, which may be one of several types."""
+    options = [schema, *(schema.get("anyOf") or ())]
+    return next((option["items"] for option in options if isinstance(option.get("items"), dict)), {})
 
 
 def _surplus(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:

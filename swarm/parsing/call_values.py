@@ -83,6 +83,30 @@ def calls_of(value: object, broken: bool = False, resolve: Resolve | None = None
     return [ParsedCall(name, value[key] if key else None, broken, key is not None, key or "")]
 
 
+def loose_calls(
+    value: Mapping[str, Any], broken: bool, resolve: Resolve, properties: Callable[[str], Mapping[str, Any]]
+) -> list[ParsedCall] | None:
+    """Return the call in JSON that has other keys too, or the arguments beside the name, or one object around all."""
+    if len(value) == 1:
+        (inner,) = value.values()
+        return calls_of(inner, broken, resolve) if isinstance(inner, dict) else None
+    names = [key for key in value.keys() & NAME_KEYS if isinstance(value[key], str) and resolve(value[key])]
+    if len(names) != 1:
+        return None
+    name = value[names[0]]
+    schemas = properties(name)
+    keys = [
+        key
+        for key in value
+        if key in ARGUMENT_KEYS or key.removeprefix("function_") in ("args", "argument", "arguments")
+    ]
+    if len(keys) == 1 and keys[0] not in schemas:
+        return [ParsedCall(name, value[keys[0]], broken, True)]
+    arguments = {key: argument for key, argument in value.items() if key in schemas and key not in names}
+    is_all = not value.keys() - schemas.keys() - {*names, "type", *IDS}
+    return [ParsedCall(name, arguments, broken, True)] if arguments and is_all and not keys else None
+
+
 def _is_schema(value: object) -> bool:
     """Tell whether ``value`` is the JSON schema of parameters, not their values."""
     properties = value.get("properties") if isinstance(value, dict) else None

@@ -4,18 +4,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.call_values import ParsedCall
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
 from swarmchat.swarm.tools.toolset import Toolset
 
-_SPACE = re.compile(r"\s*+")
+_SPACE = lazy_pattern(r"\s*+")
 # Brackets too many: only where nothing else stands on the line, or a closing mark.
-_STRAY = re.compile(r"[)}\]]{1,3}(?=\s*(?:\Z|\n|</|<\||\[/|\[END))")
-_STRAY_START = re.compile(r"[)}\]]{1,3}[ \t]*(?:<|\[E?N?)?\Z")
-_CUT_CLOSER = re.compile(r"(?:</?[\w|｜▁:]{0,40}|\[/?[A-Z_]{0,20})\Z")
-_CALL_FOLLOWS = re.compile(r"\s*:?\s*(?:[\[{<`]|[\w.:/-]{1,100}\s*(?:[\[({\n<]|\w{1,100}\s{0,3}[=:]))")
-_CALL_FOLLOWS_START = re.compile(r"\s*:?\s*[\w.:/-]{0,100}(?:\s+\w{0,100}\s{0,3})?\Z")
+_STRAY = lazy_pattern(r"[)}\]]{1,3}(?=\s*(?:\Z|\n|</|<\||\[/|\[END))")
+_STRAY_START = lazy_pattern(r"[)}\]]{1,3}[ \t]*(?:<|\[E?N?)?\Z")
+_CUT_CLOSER = lazy_pattern(r"(?:</?[\w|｜▁:]{0,40}|\[/?[A-Z_]{0,20})\Z")
+_CALL_FOLLOWS = lazy_pattern(r"\s*:?\s*(?:[\[{<`]|[\w.:/-]{1,100}\s*(?:[\[({\n<]|\w{1,100}\s{0,3}[=:]))")
+_CALL_FOLLOWS_START = lazy_pattern(r"\s*:?\s*[\w.:/-]{0,100}(?:\s+\w{0,100}\s{0,3})?\Z")
 
 
 class Cursor:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from swarmchat.swarm.common.patterns import lazy_pattern
+
 MAX_DEPTH = 64
 _LONGEST_KEY = 100
 
@@ -41,27 +43,29 @@ Watch = Callable[[int, str, object], bool]
 it, with how many objects it is in; ``False`` refutes."""
 UNREAD, MORE = object(), object()
 
-_SPACE = re.compile(r"[ \t\r\n\ufeff\u00a0]*+(?:(?://|#)[^\n]*+(?:\n[ \t\r\n]*+|\Z)|/\*(?s:.){0,200}?\*/[ \t\r\n]*+)*")
-_OPEN_COMMENT = re.compile(r"/(?:\*(?:(?!\*/)(?s:.)){0,201})?\Z")
+_SPACE = lazy_pattern(
+    r"[ \t\r\n\ufeff\u00a0]*+(?:(?://|#)[^\n]*+(?:\n[ \t\r\n]*+|\Z)|/\*(?s:.){0,200}?\*/[ \t\r\n]*+)*"
+)
+_OPEN_COMMENT = lazy_pattern(r"/(?:\*(?:(?!\*/)(?s:.)){0,201})?\Z")
 _STRINGS = {
-    first: re.compile(rf"{first}([^{last}\\]*+(?:\\.[^{last}\\]*+)*+)({last})?", re.DOTALL)
+    first: lazy_pattern(rf"{first}([^{last}\\]*+(?:\\.[^{last}\\]*+)*+)({last})?", re.DOTALL)
     for first, last in ('""', "''", "“”", "‘’")
 }
 # Strings without escapes: those of Python, of FunctionGemma and of Gemma 4.
 _RAW_STRINGS = {
-    mark: re.compile(rf"{re.escape(mark)}(.*?)(?:({re.escape(mark)})|\Z)", re.DOTALL)
+    mark: lazy_pattern(rf"{re.escape(mark)}(.*?)(?:({re.escape(mark)})|\Z)", re.DOTALL)
     for mark in ('"""', "'''", "<escape>", '<|"|>')
 }
 _RAW_MARKS = tuple(_RAW_STRINGS)
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_WORD = re.compile(r"-?[^\W\d][\w$-]*+|\$[\w$-]*+")
-_NUMBER_OR_WORD_GOES_ON = re.compile(r"[\w.+$-]")
+_NUMBER = lazy_pattern(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_WORD = lazy_pattern(r"-?[^\W\d][\w$-]*+|\$[\w$-]*+")
+_NUMBER_OR_WORD_GOES_ON = lazy_pattern(r"[\w.+$-]")
 _WORDS = {
     "true": True, "false": False, "null": None, "True": True, "False": False, "None": None,
     "NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf"),
 }  # fmt: skip
-_STOP_START = re.compile(r"[<\[✿][^<>\n]{0,40}\Z")
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_STOP_START = lazy_pattern(r"[<\[✿][^<>\n]{0,40}\Z")
+_ESCAPE = lazy_pattern(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "/": "/", "\\": "\\", '"': '"', "'": "'", "\n": ""}
 
 
@@ -153,7 +157,8 @@ class _Reader:
 
     def _plain(self, position: int, depth: int) -> tuple[Any, int]:
         """Read a number or a word such as ``true``."""
-        match = _WORD.match(self.text, position) or _NUMBER.match(self.text, position)
+        is_word = _WORD.match(self.text, position)
+        match = is_word or _NUMBER.match(self.text, position)
         if not match:
             self._need(position + 1)
             raise NotACall(position)
@@ -164,7 +169,7 @@ class _Reader:
             raise NotACall(end)
         if word in _WORDS:
             return _WORDS[word], end
-        if match.re is _WORD:
+        if is_word:
             self.broken = end == len(self.text)
             if self.broken:
                 return None, end

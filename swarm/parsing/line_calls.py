@@ -2,47 +2,83 @@
 
 import re
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.call_parser import CallParser
-from swarmchat.swarm.parsing.call_values import KNOWN_KEYS, NAME_KEYS, NEIGHBOURS, PARALLEL, TYPES, ParsedCall
+from swarmchat.swarm.parsing.call_values import (
+    KNOWN_KEYS,
+    NAME_KEYS,
+    NEIGHBOURS,
+    PARALLEL,
+    TYPES,
+    ParsedCall,
+    read_text,
+)
 from swarmchat.swarm.parsing.formats import OPENERS, alternatives, beginnings, self_starting
 from swarmchat.swarm.parsing.lenient_json import MORE, UNREAD, NeedMore, NotACall, read_string
 from swarmchat.swarm.tools.toolset import Toolset
 
-_FENCE = re.compile(r"(`{3,20}|~{3,20})[ \t]*([\w+-]{0,20})[ \t]*\r?\n")
-_FENCE_START = re.compile(r"(?:`{1,20}|~{1,20})[ \t]*[\w+-]{0,20}[ \t]*\r?\Z")
+_FENCE = lazy_pattern(r"(`{3,20}|~{3,20})[ \t]*([\w+-]{0,20})[ \t]*\r?\n")
+_FENCE_START = lazy_pattern(r"(?:`{1,20}|~{1,20})[ \t]*[\w+-]{0,20}[ \t]*\r?\Z")
 _LANGUAGES = frozenset(
     " json jsonc json5 tool_call tool_calls tool_code tool tools tool_use function function_call function_calls"
     " functions python py xml text txt plaintext javascript js bash".split(" ")
 )
-_IDENTIFIER = re.compile(r"[A-Za-z_][\w.:-]{0,99}")
+_IDENTIFIER = lazy_pattern(r"[A-Za-z_][\w.:-]{0,99}")
 # The keys by which models name tools; data has the others as well.
 _UNKNOWN_KEYS = frozenset({"name", "tool_name", "function", "function_name"})
-_REACT = re.compile(r"\*{0,2}Action:\*{0,2}[ \t]*")
-_REACT_START = re.compile(r"\*{0,2}A?c?t?i?o?n?:?\*{0,2}[ \t]*\Z")
-_REACT_NAME = re.compile(r"[`*\"]{0,3}([\w.-]{1,100})[`*\"]{0,3}(?:\(\))?[ \t]*\r?\n\s{0,3}")
-_REACT_NAME_START = re.compile(r"[`*\"]{0,3}[\w.-]{0,100}[`*\"]{0,3}\(?\)?[ \t]*\r?(?:\n\s{0,3})?\Z")
-_REACT_INPUT = re.compile(r"\*{0,2}Action[ _]Input:\*{0,2}[ \t]*")
-_REACT_INPUT_START = re.compile(r"\*{0,2}[Action_ Iput]{0,12}:?\*{0,2}[ \t]*\Z")
-_OBSERVATION = re.compile(r"\s*\*{0,2}Observation:?\*{0,2}\s*\Z")
-_OBSERVATION_START = re.compile(r"\s*\*{0,2}O?b?s?e?r?v?a?t?i?o?n?:?\*{0,2}\s*\Z")
-_HARMONY = re.compile(
+# What models write before the name of a tool, or a call; the longest first.
+_LABELS = (
+    *(
+        f"{verb}{what}{tail}"
+        for tail in (" call", "_call", " calls", "_calls", " name", "_name", " use", "")
+        for verb in ("calling the ", "calling ", "call the ", "call ", "using the ", "using ", "use ", "")
+        for what in ("tool", "function")
+    ),
+    *("action", "calling", "call"),
+)
+_CALL_LABEL = lazy_pattern(
+    rf"\*{{0,2}}({'|'.join(_LABELS)})(?:\*{{0,2}} ?:\*{{0,2}}[ \t]*|[ \t]+|(?=\{{))",
+    re.IGNORECASE,
+)
+_LABEL_BEGINNINGS = beginnings((*(f"{label} :" for label in _LABELS), *(f"{label}**:** " for label in _LABELS)))
+_LABELLED_NAME = lazy_pattern(r"[`*\"']{0,3}([A-Za-z_][\w.-]{0,99})[`*\"']{0,3}(?:\(\))?(?=\s|\Z|[\[{,])")
+_ARGUMENTS_LABEL = lazy_pattern(
+    r"[,;]?\s{0,9}\*{0,2}(?:(?:(?:with|and)[ \t](?:(?:the|these|following)[ \t]){0,2})?"
+    r"(?:(?:tool|action|function|call)[ _-]?)?(?:inputs?|args|arguments?|parameters?|params|kwargs)|with)"
+    r"(?:\*{0,2}[ \t]?[:=]\*{0,2}|[ \t]?(?=[{`\n]))\s{0,3}",
+    re.IGNORECASE,
+)
+_ARGUMENTS_LABEL_START = lazy_pattern(r"[,;]?\s{0,9}[*A-Za-z_ \t-]{0,40}[:=]?\*{0,2}\s{0,3}\Z")
+_CUT_TAG = lazy_pattern(r"[ \t]+\w{1,100}[ \t]*=[^<>]*\Z")
+_IDENTIFIER_START = lazy_pattern(r"[A-Za-z_][\w.:-]{0,99}\Z")
+_LABELLED_NAME_START = lazy_pattern(r"[`*\"']{0,3}(?:[A-Za-z_][\w.-]{0,99})?[`*\"']{0,3}\(?\)?\Z")
+_CUT_ARGUMENTS_LABEL = lazy_pattern(
+    r"\s+\*{0,2}(?:Act?i?o?n?|Tool|Inp?u?t?|Args?|Param)?(?: ?[Iia][a-z]{0,8})?:?\*{0,2}\s*\Z"
+)
+_IN_BRACKETS_START = lazy_pattern(r"\[[^\[\]\n]{0,300}\Z")
+_IN_BRACKETS = lazy_pattern(r"\[([^\[\]\n]{1,300})\]")
+_LINE_PAIR = lazy_pattern(r"[A-Za-z_]\w{0,99}[ \t]?[=:][ \t]?\S")
+# The model continues with a result that it invents.
+_OBSERVATION = lazy_pattern(r"\s*\*{0,2}(?:Observation|Result|Tool (?:Output|Result|Response))\b:?\*{0,2}")
+_OBSERVATION_START = lazy_pattern(r"\s*\*{0,2}(?:[OR][a-z]{0,10}|Tool?[A-Za-z ]{0,10}|T?)\Z")
+_HARMONY = lazy_pattern(
     r"(?:assistant)?(?:commentary|analysis)?\s{0,2}to=(?P<name>[\w.-]{1,100})"
     r"(?:<\|channel\|>)?[ \t]*(?:commentary)?[ \t]*(?:<\|constrain\|>)?(?:json|code)?(?:<\|message\|>)?\s*(?=\{)"
 )
-_HARMONY_START = re.compile(
+_HARMONY_START = lazy_pattern(
     r"(?:assistant)?(?:commentary|analysis)?\s{0,2}(?:to?|to=[\w.-]{0,100}[\w<|> \t]{0,50}\s*)?\Z"
 )
 # A line that only says what follows: the language of a block of code that lost its fences, or GigaChat's words.
-_LABEL = re.compile(
+_LABEL = lazy_pattern(
     r"(json|tool_code|tool_calls?|function_call)[ \t]{0,9}\r?\n\s{0,9}(?=\S)|(function call)[ \t]{0,3}\n?(?=\{)"
 )
-_LABEL_START = re.compile(
+_LABEL_START = lazy_pattern(
     r"(?:json|tool_code|tool_calls?|function_call)[ \t]{0,9}(?:\r?\n?|\r?\n\s{0,9})\Z|function call[ \t]{0,3}\n?\Z"
 )
 _QUALIFIED = "print(default_api."
-_SEPARATOR = re.compile(r"[ \t]{0,9}[;,][ \t]{0,9}")
-_SEPARATOR_START = re.compile(r"[ \t]{0,9}(?:[;,][ \t]{0,9})?\Z")
-_OPENER, _OPENER_BEGINNINGS = re.compile(alternatives(OPENERS)), beginnings(OPENERS)
+_SEPARATOR = lazy_pattern(r"[ \t]{0,9}[;,][ \t]{0,9}")
+_SEPARATOR_START = lazy_pattern(r"[ \t]{0,9}(?:[;,][ \t]{0,9})?\Z")
+_OPENER, _OPENER_BEGINNINGS = lazy_pattern(alternatives(OPENERS)), beginnings(OPENERS)
 _WORD_BEGINNINGS = beginnings(
     (
         *("assistantcommentary", "assistantanalysis", "assistant to=", "commentary", "analysis"),
@@ -58,13 +94,17 @@ class LineCallParser(CallParser):
     def __init__(self, text: str, final: bool, toolset: Toolset, whole: bool) -> None:
         super().__init__(text, final, toolset)
         self._whole = whole
+        self._named: str | None = None
 
     def watch(self, objects: int, key: str, value: object) -> bool:
         """Tell whether an object with this key and value may be the call of an offered tool; see ``Watch``."""
         if objects > 1:
             return True
         if value is MORE:
-            return any(name.startswith(key) for name in KNOWN_KEYS) or self.toolset.may_begin(key)
+            known = (*KNOWN_KEYS, *self.properties(self._named or ""))
+            return any(name.startswith(key) for name in known) or self.toolset.may_begin(key)
+        if self._named and key in self.properties(self._named):
+            return True
         if key not in KNOWN_KEYS:
             return self.toolset.resolve(key) is not None and (value is UNREAD or isinstance(value, dict))
         if value is UNREAD:
@@ -72,6 +112,7 @@ class LineCallParser(CallParser):
         if key in NEIGHBOURS:
             return value == "assistant" if key == "role" else value is None or isinstance(value, str)
         if key in NAME_KEYS and isinstance(value, str):
+            self._named = self.toolset.resolve(value)
             may_be_unknown = self._whole and key in _UNKNOWN_KEYS and _IDENTIFIER.fullmatch(value) is not None
             return may_be_unknown or self.toolset.resolve(value) is not None or value.endswith(PARALLEL)
         return key != "type" or value in TYPES
@@ -89,9 +130,14 @@ class LineCallParser(CallParser):
             return PYTHONIC, *self.python_list(start)
         if first == "<":
             end = self._may_be_name(start + 1)
+            if self.text.startswith(" ", end):
+                if self.final and _CUT_TAG.match(self.text, end):
+                    return "the tool's tags", [ParsedCall(self.text[start + 1 : end], None, True)], len(self.text)
+                return "the tool's tags", *self.tags(start)
             return "the tool's tags", *self.element(self.text[start + 1 : end], end)
-        if first in "*A" and self.match(_REACT, _REACT_START, start):
-            return "ReAct", *self._react(start, inside)
+        label = self._call_label(start) if first in "*ATFCUatfcu" else None
+        if label:
+            return "ReAct" if label[1].lower() == "action" else "labelled call", *self._labelled(label, inside)
         self.begins(_WORD_BEGINNINGS, start)
         harmony = self.match(_HARMONY, _HARMONY_START, start) if first in "act" else None
         if harmony:
@@ -176,51 +222,87 @@ class LineCallParser(CallParser):
             return self.python_lines(position)
         return self.unframed(position, True)[1:]
 
-    def _react(self, start: int, inside: bool) -> tuple[list[ParsedCall], int]:
-        """Read ``Action:`` with a name and an ``Action Input:``, or with calls in JSON (Command R)."""
-        match = self.match(_REACT, _REACT_START, start)
-        assert match is not None
-        position = match.end()
-        name = None if self.at("```", position) else self.match(_REACT_NAME, _REACT_NAME_START, position)
-        if name is None:
-            position = self.space(position)
-            if self.text.startswith(("`", "~"), position) and not inside:
-                return self.fenced(position)[1:]
-            if self.text.startswith(("{", "["), position):
-                return self.json(position, self.watch)
+    def _call_label(self, start: int) -> "re.Match[str] | None":
+        """Return the label at ``start`` that says that a call follows, such as ``Action:`` or ``Calling tool``."""
+        line = self.text[start : start + 60].lstrip("*").lower()
+        if not self.final and (line in _LABEL_BEGINNINGS or not line):
+            raise NeedMore
+        label = _CALL_LABEL.match(self.text, start)
+        if label and label.end() == len(self.text) and not self.final:
+            raise NeedMore
+        return label if label is None or self.toolset.resolve(label[1]) is None else None
+
+    def _labelled(self, label: "re.Match[str]", inside: bool) -> tuple[list[ParsedCall], int]:
+        """Read what stands behind a label: a name with arguments under a label of their own, or any call."""
+        position = label.end() if self.at("```", label.end()) else self.space(label.end())
+        if self.text.startswith(("`", "~"), position) and not inside and self.at("```", position):
+            return self.fenced(position)[1:]
+        if self.text.startswith(("{", "["), position):
+            return self.json(position, self.watch)
+        named = self.match(_IDENTIFIER, _IDENTIFIER_START, position)
+        if named and self.text.startswith("(", named.end()) and not self.text.startswith("()", named.end()):
             self._may_be_name(position)
             return self.python(position)
-        if self.toolset.resolve(name[1]) is None:
+        name = self.match(_LABELLED_NAME, _LABELLED_NAME_START, position)
+        if name is None:
+            raise NotACall(position)
+        is_known, has_colon = self.toolset.resolve(name[1]) is not None, ":" in label[0]
+        if not is_known and not (self._whole and has_colon):
+            raise NotACall(position)
+        bracketed = self.match(_IN_BRACKETS, _IN_BRACKETS_START, name.end())
+        if bracketed and is_known:
+            return [self._of_text(name[1], bracketed[1])], self._observed(bracketed.end())
+        arguments = self.match(_ARGUMENTS_LABEL, _ARGUMENTS_LABEL_START, name.end())
+        after = arguments.end() if arguments else self.space(name.end())
+        if is_known and has_colon and (after >= len(self.text) or _CUT_ARGUMENTS_LABEL.match(self.text, name.end())):
+            is_cut = bool(self.properties(name[1])) or after < len(self.text) or arguments is not None
+            return [ParsedCall(name[1], None, is_cut)], len(self.text)
+        if arguments is None and not (is_known and self.text.startswith("{", after)):
             raise NotACall(name.end())
-        label = self.match(_REACT_INPUT, _REACT_INPUT_START, name.end())
-        if label is None:
-            if not _REACT_INPUT_START.match(self.text, name.end()):
-                raise NotACall(name.end())
-            return [ParsedCall(name[1], None, True)], len(self.text)
-        position = self.space(label.end())
-        fence = self.match(_FENCE, _FENCE_START, position) if self.text.startswith("`", position) else None
-        position = fence.end() if fence else position
-        if self.text.startswith("{", position):
-            call, end = self.json_arguments(name[1], position)
+        fence = self.match(_FENCE, _FENCE_START, after) if self.text.startswith("`", after) else None
+        after = fence.end() if fence else after
+        is_json = self.text.startswith("{", after)
+        if not (is_known or is_json or (arguments and "action" in arguments[0].lower())):
+            raise NotACall(after)
+        if is_json:
+            call, end = self.json_arguments(name[1], after)
             end = self.fence_end(end) if fence else end
         else:
-            call, end = self._plain_input(name[1], position)
-        if not self.final and _OBSERVATION_START.match(self.text, end):
+            call, end = self._plain_input(name[1], after)
+        call = ParsedCall(call.name, call.arguments, call.broken, has_colon, "arguments")
+        return [call], self._observed(end)
+
+    def _observed(self, position: int) -> int:
+        """Return the end of a call at ``position``: of the whole text, if the model went on to invent its result."""
+        if not self.final and _OBSERVATION_START.match(self.text, position):
             raise NeedMore
-        observation = _OBSERVATION.match(self.text, end)
-        return [call], observation.end() if observation and observation[0].strip() else end
+        if not _OBSERVATION.match(self.text, position):
+            return position
+        self.need(len(self.text))
+        return len(self.text)
 
     def _plain_input(self, name: str, position: int) -> tuple[ParsedCall, int]:
-        """Read a line as the argument of a tool with a single parameter that is a text."""
-        schemas = self.properties(name)
-        if len(schemas) != 1:
-            raise NotACall(position)
+        """Read a line as the arguments of ``name``: ``key=value`` pairs, or the only value."""
         end = self.text.find("\n", position)
         if end < 0:
             self.need(len(self.text))
             end = len(self.text)
-        value = self.text[position:end].strip()
+        return self._of_text(name, self.text[position:end].strip()), end
+
+    def _of_text(self, name: str, value: str) -> ParsedCall:
+        schemas = self.properties(name)
+        pair = _LINE_PAIR.match(value)
+        if pair and re.split(r"\W", value, maxsplit=1)[0] in schemas:
+            calls, _ = CallParser(f"{name} {value}</tool_call>", True, self.toolset).named(0)
+            return calls[0]
+        tool = self.toolset.tools.get(self.toolset.resolve(name) or "")
+        required = list(tool.signature.parameters.get("required", ())) if tool else []
+        keys = list(schemas) if len(schemas) == 1 else required
+        if not required and value.casefold() in ("none", "null", "n/a", ""):
+            return ParsedCall(name, {})
+        if len(keys) != 1:
+            return ParsedCall(name, value)
         if value[:1] in ('"', "'"):
             quoted = read_string(value, 0, True)
             value = str(quoted.value) if quoted.end == len(value) and not quoted.broken else value
-        return ParsedCall(name, {next(iter(schemas)): value}), end
+        return ParsedCall(name, {keys[0]: read_text(value, schemas[keys[0]])})

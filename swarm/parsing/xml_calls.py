@@ -6,6 +6,7 @@ from html import unescape
 from textwrap import dedent
 from typing import Any
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.call_values import ARGUMENT_KEYS, ParsedCall, read_text
 from swarmchat.swarm.parsing.cursor import Cursor
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS
@@ -15,39 +16,40 @@ _NAMESPACE = r"(?:antml:|minimax:|steptml:|[｜|]DSML[｜|])?"
 _QUOTED_NAME = r"""["']?([\w .:/-]{1,100}?)["']?"""
 _VALUE = r"""(?:"[^"<>\n]{0,200}"|'[^'<>\n]{0,200}'|[^\s"'<>=/{]{1,100})"""
 _ATTRIBUTES = rf"((?:[ \t]{{1,5}}[\w:-]{{1,40}}[ \t]{{0,3}}=[ \t]{{0,3}}{_VALUE}){{1,6}})"
-_ATTRIBUTE = re.compile(r"""([\w:-]+)[ \t]*=[ \t]*(?:"([^"]*)"|'([^']*)'|([^\s"'<>=/{]+))""")
+_ATTRIBUTE = lazy_pattern(r"""([\w:-]+)[ \t]*=[ \t]*(?:"([^"]*)"|'([^']*)'|([^\s"'<>=/{]+))""")
 # None of these tags is longer than what TAG_START holds back.
-_FUNCTION = re.compile(
+_FUNCTION = lazy_pattern(
     rf"(?=<[^<>\n]{{0,240}}[>{{])<(?:function[=(]{_QUOTED_NAME}[)\],:= ]{{0,3}}"
     rf"|(?:{_NAMESPACE}(?P<invoke>invoke|tool_?call|function_?call)|function|tool){_ATTRIBUTES})[ \t]{{0,5}}"
     r"(?:(?P<empty>/)?>|(?=\{))"
 )
-_INVOKE = re.compile(rf"<(?:{_NAMESPACE}invoke|function)>")
+_OWN_TAG = lazy_pattern(rf"<([A-Za-z_][\w.-]{{0,99}}){_ATTRIBUTES}[ \t]{{0,5}}(?P<empty>/)?>")
+_INVOKE = lazy_pattern(rf"<(?:{_NAMESPACE}invoke|function)>")
 _NAME_TAG = "(?:tool_name|function_name|name|tool|function)"
-_TOOL_NAME = re.compile(rf"<{_NAME_TAG}>\s{{0,9}}([\w.:/-]{{1,100}})\s{{0,9}}</{_NAME_TAG}>")
-_TOOL_NAME_START = re.compile(rf"<{_NAME_TAG}>\s{{0,9}}[\w.:/-]{{0,100}}\s{{0,9}}(?:<[/\w]{{0,15}})?\Z|<\w{{0,15}}\Z")
-NAME_END = re.compile(rf"</{_NAME_TAG}>")
-_PARAMETER = re.compile(
+_TOOL_NAME = lazy_pattern(rf"<{_NAME_TAG}>\s{{0,9}}([\w.:/-]{{1,100}})\s{{0,9}}</{_NAME_TAG}>")
+_TOOL_NAME_START = lazy_pattern(rf"<{_NAME_TAG}>\s{{0,9}}[\w.:/-]{{0,100}}\s{{0,9}}(?:<[/\w]{{0,15}})?\Z|<\w{{0,15}}\Z")
+NAME_END = lazy_pattern(rf"</{_NAME_TAG}>")
+_PARAMETER = lazy_pattern(
     rf"(?=<[^<>\n]{{0,240}}>)<{_NAMESPACE}(?:param(?:eter)?|arg(?:ument)?)"
     rf"(?:={_QUOTED_NAME}{_ATTRIBUTES}?|{_ATTRIBUTES})[ \t]{{0,5}}>"
 )
-_PARAMETER_UNENDED = re.compile(rf"<{_NAMESPACE}param(?:eter)?=([\w.-]{{1,100}})=(?![\"'>])")
-_PARAMETER_END = re.compile(
+_PARAMETER_UNENDED = lazy_pattern(rf"<{_NAMESPACE}param(?:eter)?=([\w.-]{{1,100}})=(?![\"'>])")
+_PARAMETER_END = lazy_pattern(
     rf"</{_NAMESPACE}(?:param(?:eter)?|arg(?:ument)?)>|(?=<{_NAMESPACE}param(?:eter)?(?:=|[ \t]{{1,5}}name=))"
     rf"|(?=</(?:function|{_NAMESPACE}invoke|(?:\w{{1,10}}:)?tool_call)>)"
 )
-WRAPPER = re.compile(rf"<{_NAMESPACE}(?:parameters|arguments|args|tool_input|input)>")
-_WRAPPER_END = re.compile(rf"</{_NAMESPACE}(?:parameters|arguments|args|tool_input|input)>")
-_ELEMENT = re.compile(r"<([A-Za-z_][\w.-]{0,99})>")
-TAG_START = re.compile(r"<[^<>\n]{0,241}\Z")
-_ARGUMENT = re.compile(r"<(?:longcat_)?arg_key>([^<]{1,200})</(?:longcat_)?arg_key>\s*<(?:longcat_)?arg_value>")
-_ARGUMENT_START = re.compile(
+WRAPPER = lazy_pattern(rf"<{_NAMESPACE}(?:parameters|arguments|args|tool_input|input)>")
+_WRAPPER_END = lazy_pattern(rf"</{_NAMESPACE}(?:parameters|arguments|args|tool_input|input)>")
+_ELEMENT = lazy_pattern(r"<([A-Za-z_][\w.-]{0,99})>")
+TAG_START = lazy_pattern(r"<[^<>\n]{0,241}\Z")
+_ARGUMENT = lazy_pattern(r"<(?:longcat_)?arg_key>([^<]{1,200})</(?:longcat_)?arg_key>\s*<(?:longcat_)?arg_value>")
+_ARGUMENT_START = lazy_pattern(
     r"<(?:longcat_)?(?:arg_key>[^<]{0,200}(?:<[^<>\n]{0,20}(?:>\s*(?:<\w{0,20})?)?)?|\w{0,7})\Z"
 )
-_ARGUMENT_END = re.compile(r"</(?:longcat_)?arg_value>")
+_ARGUMENT_END = lazy_pattern(r"</(?:longcat_)?arg_value>")
 _KEYS = ("<arg_key>", "<longcat_arg_key>")
-_LONE_FENCE = re.compile(r"\A\s*```[\w-]*[ \t]*\n|\n[ \t]*```\s*\Z")
-_LAST_LINE = re.compile(r"\r?\n([ \t]*)\Z")
+_LONE_FENCE = lazy_pattern(r"\A\s*```[\w-]*[ \t]*\n|\n[ \t]*```\s*\Z")
+_LAST_LINE = lazy_pattern(r"\r?\n([ \t]*)\Z")
 
 
 class XmlCallParser(Cursor):
@@ -69,6 +71,8 @@ class XmlCallParser(Cursor):
             call, end = (ParsedCall(name, arguments), position)
             if not is_empty:
                 call, end = self.function(name, position, arguments=arguments)
+                own_end = self.space(end)
+                end = own_end + len(name) + 3 if self.at(f"</{name}>", own_end) else end
             calls.append(call)
             closer = self.match(CLOSERS, CLOSER_START, self.space(end))
             after = self.space(closer.end() if closer else end)
@@ -103,6 +107,9 @@ class XmlCallParser(Cursor):
             is_call = match[1] or match["invoke"] or self.toolset.resolve(name) is not None
             arguments = self._of_attributes(name, attributes)
             return (name, match.end(), arguments, match["empty"] is not None) if name and is_call else None
+        own = self.match(_OWN_TAG, TAG_START, position)
+        if own and self.toolset.resolve(own[1]) is not None:
+            return own[1], own.end(), self._of_attributes(own[1], _attributes(own[2])), own["empty"] is not None
         named = self.match(_TOOL_NAME, _TOOL_NAME_START, position)
         match = None if named else self.match(_INVOKE, TAG_START, position)
         if match:

@@ -19,7 +19,7 @@ from swarmchat.swarm.errors import BadRecord, LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
 from swarmchat.swarm.persistence.log import Log, record_at
-from swarmchat.swarm.persistence.records import APART, Record, RecordType, timestamp
+from swarmchat.swarm.persistence.records import Record, RecordType, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, commit_changes
 
@@ -27,23 +27,35 @@ from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, comm
 class Batch:
     """Records that are to be stored in one commit, numbered from the end of the log on.
 
-    Of two batches of one journal only one may be filled and committed at a time.
+    If others are stored while it is filled, its numbers change: see ``renumber``.
     """
 
     def __init__(self, journal: "Journal") -> None:
         self._journal = journal
+        self.first = journal.end
+        """The number of the first record."""
         self.records: list[Record] = []
 
     def add(self, kind: RecordType, /, *, turn: int, agent: str | None = None, **data: Any) -> Record:
         """Add a record with the next number and the current time, and return it."""
-        seq = self._journal.end + len(self.records)
+        self.renumber()
+        seq = self.first + len(self.records)
         record = Record(kind, seq, turn, timestamp(self._journal.now()), agent, data)
         self.records.append(record)
         return record
 
     def append(self, record: Record) -> None:
         """Add a copy of ``record`` with the next number. Its time stays."""
-        self.records.append(replace(record, seq=self._journal.end + len(self.records)))
+        self.renumber()
+        self.records.append(replace(record, seq=self.first + len(self.records)))
+
+    def renumber(self) -> int:
+        """Number the records from the present end of the log on; return by how much the numbers have grown."""
+        growth = self._journal.end - self.first
+        if growth:
+            self.first += growth
+            self.records = [replace(record, seq=record.seq + growth) for record in self.records]
+        return growth
 
 
 class Journal:
@@ -69,13 +81,15 @@ class Journal:
         """Whether another process has continued the session: nothing more can be stored until it is opened again."""
         self.in_doubt = False
         """Whether the last commit failed, and may have been applied all the same."""
+        self.on_stored: Callable[[Record], object] = lambda record: None
+        """Called with each record that a commit of this process has stored."""
         self._backend = backend
         self._lifetime = lifetimes.session
         self.companions: list[str] = []
         """Keys that live as long as the log: each commit renews their lifetime."""
         self._clock = clock
-        self._attempted: list[Record] = []
-        """The records of the last commit that failed."""
+        self._attempted: tuple[list[Record], SessionInfo] = ([], info)
+        """The records of the last commit that failed, and the list entry after it."""
         self._renewal: Heartbeat | None = None
         self._lease = SessionLease(backend, keys.session_lease(info.client, info.id), lease)
 
@@ -84,18 +98,17 @@ class Journal:
         await self._lease.acquire(self.info.name)
         try:
             await self.log.open()
-            if self.info.turns and not self.log.next_seq:
+            # The list entry may be missing or older than the log; the last record may belong to an earlier turn.
+            if max((record.turn for record in self.log.records), default=0) > self.info.highest_turn:
+                self.info = self._info_from(await self._backend.slice(self.log.key, 0))
+            if self.info.highest_turn and not self.log.next_seq:
                 raise BadRecord(
-                    f"session {self.info.name!r} had {self.info.turns} turns, but its log is gone: the store has "
-                    "evicted or lost it (Redis: set maxmemory-policy noeviction). Delete it with sessions delete, or "
-                    "start another one with -s NAME"
+                    f"the log of session {self.info.name!r} is gone: the store has evicted or lost it (Redis: set "
+                    "maxmemory-policy noeviction). Delete it with sessions delete, or start another one with -s NAME"
                 )
         except BaseException:
             await run_to_completion(self._lease.release())
             raise
-        # The list entry may be missing or older than the log; the last record may belong to an earlier turn.
-        last_turn = max((record.turn for record in self.log.records), default=0)
-        self.info = replace(self.info, turns=max(self.info.turns, last_turn))
         if self._lifetime is not None:
             self._renewal = Heartbeat(self._renew, self._lifetime / 3, f"lifetime of {self.info.name}")
             self._renewal.start()
@@ -111,18 +124,18 @@ class Journal:
             await run_to_completion(self._stop())
 
     @property
-    def turns(self) -> int:
-        """The number of turns, undone ones included."""
-        return max(self.info.turns, self.log.records[-1].turn if self.log.records else 0)
+    def highest_turn(self) -> int:
+        """The highest number of a turn so far, undone ones and resets included."""
+        return self.info.highest_turn
 
     @property
     def last_turn(self) -> int:
         """The number of the last turn that is not undone; 0 if there is none."""
         for record in chain(reversed(self.unsaved), reversed(self.log.records)):
-            if record.type not in APART:
+            if not record.is_apart:
                 last = record.data.get("last") if record.type in ("undo", "redo") else None
                 return last if isinstance(last, int) else record.turn
-        return self.turns
+        return self.highest_turn
 
     @property
     def end(self) -> int:
@@ -144,12 +157,13 @@ class Journal:
         Raises SessionBusy when another process has continued the session.
         """
         lines = await self._backend.slice(self.log.key, self.log.next_seq)
-        attempted = self._attempted
+        attempted, info = self._attempted
         if not lines:
             return []
         if lines != [record.line for record in attempted]:
             raise await self._taken_over()
         self.log.appended(attempted)
+        self.info = info
         self.unsaved = []
         self.unsaved_changes = ChangeSet()
         return attempted
@@ -162,8 +176,21 @@ class Journal:
         With ``keep``, records that cannot be stored wait for the next commit. A cancellation waits until the outcome is
         known. Raises SessionBusy when another process continued the session, and the backend's errors.
         """
+        return await run_to_completion(self._settle_and_commit(batch, changes or ChangeSet(), keep, model))
+
+    async def _settle_and_commit(self, batch: Batch | None, changes: ChangeSet, keep: bool, model: str) -> list[Record]:
+        settled: list[Record] = []
+        if self.in_doubt:
+            # A task in the background failed to store something while a turn was running.
+            settled = await self.settle_doubt()
+            self.in_doubt = False
+        if batch is not None:
+            batch.renumber()
         records = [] if batch is None else batch.records
-        return await run_to_completion(self._commit(records, changes or ChangeSet(), keep, model))
+        stored = settled + await self._commit(records, changes, keep, model)
+        for record in stored:
+            self.on_stored(record)
+        return stored
 
     async def _commit(self, records: list[Record], changes: ChangeSet, keep: bool, model: str) -> list[Record]:
         waiting = len(self.unsaved)
@@ -185,14 +212,12 @@ class Journal:
             await self._write(all_changes, further)
         except (BackendError, SessionBusy) as error:
             self.in_doubt = isinstance(error, BackendError)
-            self._attempted = appended
+            self._attempted = appended, info
             self.unsaved = records if keep else records[:waiting]
             if keep:
                 self.unsaved_changes = all_changes
             if self.unsaved and isinstance(error, SessionBusy):
-                raise SessionBusy(
-                    f"{error} (records of this process that are not stored: {len(self.unsaved):,})"
-                ) from error
+                raise SessionBusy(f"{error}; {_not_stored(self.unsaved)}") from error
             raise
         self.unsaved = []
         self.unsaved_changes = ChangeSet()
@@ -203,7 +228,7 @@ class Journal:
     def _change_records(self, records: Sequence[Record], changes: ChangeSet, values: Values) -> list[Record]:
         """Return a record for each changed state, and for memory, with its new value."""
         turn = records[-1].turn if records else self.last_turn
-        task = {"task": records[-1].task} if records and records[-1].type == "task" else {}
+        task = {"task": records[-1].task} if records and records[-1].type in ("task", "task_end") else {}
         recorded = {each.key: each.recorded_as for each in changes.changes if each.recorded_as is not None}
         records_of_changes = []
         for seq, (key, (kind, name)) in enumerate(recorded.items(), self.log.next_seq + len(records)):
@@ -220,7 +245,9 @@ class Journal:
         """
         expected = ExpectLength(self.log.key, stored)
         append = Append(self.log.key, tuple(lines), self._lifetime)
-        await self._write(ChangeSet(), lambda values: (expected, append, self.info.put(self._lifetime), *writes))
+        info = self._info_from([*await self._backend.slice(self.log.key, 0, stored), *lines])
+        await self._write(ChangeSet(), lambda values: (expected, append, info.put(self._lifetime), *writes))
+        self.info = info
         await self.log.open()
 
     async def _write(self, changes: ChangeSet, further: Callable[[Values], Sequence[Write]]) -> None:
@@ -287,7 +314,18 @@ class Journal:
             await self._renewal.stop()
         await self._lease.release()
 
+    def _info_from(self, lines: Sequence[bytes]) -> SessionInfo:
+        """Return the list entry as it follows from all ``lines`` of the log."""
+        records = (record for position, line in enumerate(lines) if (record := record_at(line, position)))
+        info = reduce(SessionInfo.after, records, replace(self.info, turns=0, highest_turn=0, rescues=0, states=()))
+        return replace(info, updated=self.info.updated or info.updated, model=self.info.model or info.model)
+
     def _updated_info(self, records: Sequence[Record], model: str) -> SessionInfo:
         info = reduce(SessionInfo.after, records, self.info)
         # Not the model of an agent that has one of its own.
         return replace(info, updated=timestamp(self.now()), model=model or self.info.model)
+
+
+def _not_stored(records: Sequence[Record]) -> str:
+    what = "the last answer" if any(record.type == "assistant" for record in records) else "what was done last"
+    return f"{what} is not stored ({len(records):,} {'record' if len(records) == 1 else 'records'})"

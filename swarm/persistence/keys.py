@@ -184,6 +184,36 @@ def alive(swarm: str, client: str, session: str) -> str:
     return f"{alive_sessions(swarm)}{{{escape(client)}}}:{escape(session)}"
 
 
+def tickets(swarm: str) -> str:
+    """Return the prefix of the tickets of a swarm: of the sessions that wait for an operator or have one."""
+    return f"{ROOT}ticket:{escape(swarm)}:"
+
+
+def ticket(swarm: str, client: str, session: str) -> str:
+    """Return the key of the ticket of a session."""
+    return f"{tickets(swarm)}{{{escape(client)}}}:{escape(session)}"
+
+
+def operator_lease(client: str, session: str) -> str:
+    """Return the key of the lease of the operator who has taken a session."""
+    return f"{_session(client, session)}operator"
+
+
+def desks(swarm: str) -> str:
+    """Return the key of the list of the desks of a swarm: the ids of operators' processes."""
+    return f"{owned(None)}desks:{escape(swarm)}"
+
+
+def desk(desk: str) -> str:
+    """Return the key that exists while a desk is open."""
+    return f"{owned(None)}desk:{escape(desk)}"
+
+
+def desk_bell(desk: str) -> str:
+    """Return the key of the list that has values when a desk has something to look at."""
+    return f"{owned(None)}desk-bell:{escape(desk)}"
+
+
 def trial(nonce: str) -> str:
     """Return a key for testing whether a backend works. ``nonce`` makes it unique."""
     return f"{ROOT}{{~trial}}:{escape(nonce)}"

@@ -13,6 +13,7 @@ from typing import Any
 from swarmchat.backends import Append, Backend, Conflict, Expect, ExpectLength
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text, decode_json, encode_json
+from swarmchat.swarm.common.mistakes import TEXT, check_value
 from swarmchat.swarm.errors import MailboxFull, MailError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import timestamp
@@ -39,6 +40,10 @@ class Mail:
     """Whether the agent is to react with a turn of its own."""
     sent: str
     """When it was sent, UTC."""
+    act: str = ""
+    """What an operator did: joined, said, called, left or back. closed: nobody of the operators came."""
+    call: dict[str, Any] | None = None
+    """The name and the arguments of the tool that the operator calls."""
 
     def to_bytes(self) -> bytes:
         """Return the stored form."""
@@ -46,6 +51,8 @@ class Mail:
 
     def to_message(self) -> dict[str, Any]:
         """Return the chat message that the agent sees: in plain words, as no API has a role for it."""
+        if self.act:
+            return {"role": "user", "content": operator_text(self.act, self.sender, self.text)}
         sender = f", from {self.sender}" if self.sender else ""
         request = " Please react to it now." if self.wake else ""
         text = (
@@ -61,8 +68,49 @@ def parse_mail(entry: bytes) -> Mail | None:
         mail = Mail(**decode_json(entry))
     except (ValueError, TypeError):
         return None
-    texts = (mail.id, mail.text, mail.sender, mail.sent, mail.agent or "")
-    return mail if all(isinstance(text, str) for text in texts) and isinstance(mail.wake, bool) else None
+    texts = (mail.id, mail.text, mail.sender, mail.sent, mail.agent or "", mail.act)
+    is_call = mail.call is None or (isinstance(mail.call, dict) and isinstance(mail.call.get("name"), str))
+    is_valid = is_call and isinstance(mail.wake, bool) and all(isinstance(text, str) for text in texts)
+    return mail if is_valid else None
+
+
+def new_act(
+    act: str, text: str, sender: str, agent: str, *, wake: bool = False, call: dict[str, Any] | None = None
+) -> Mail:
+    """Return the message of an act of an operator; see ``Mail``."""
+    sent = timestamp(datetime.now(UTC))
+    return Mail(secrets.token_hex(8), clean_text(text), clean_text(sender), agent, wake, sent, act, call)
+
+
+def operator_text(act: str, person: str, text: str) -> str:
+    """Return what agents read of an act of an operator. The words are no notation that a model would copy."""
+    match act:
+        case "joined":
+            return f"{person}, a person, has joined this conversation and answers the user from here on."
+        case "left":
+            return f"{person}, a person, has left this conversation. The user waits for somebody else. {text}".rstrip()
+        case "closed":
+            return f"The user was to talk to a person, but: {text}. Tell the user so, and help as well as you can."
+        case "called":
+            return f"{person}, a person, calls a tool in this conversation: {text}"
+        case "result":
+            return f"The tool that {person}, a person, has called returned:\n\n{text}\n\nThis is the end of the result."
+        case "back":
+            note = (
+                f" with this note, which the user cannot see:\n\n{text}\n\nThis is the end of the note."
+                if text
+                else "."
+            )
+            return f"{person}, a person, has handed this conversation back to you{note} Please talk to the user now."
+    return (
+        f"{person}, a person, has answered the user in this conversation:\n\n{text}\n\n"
+        f"This is the end of what {person} wrote."
+    )
+
+
+def new_mail(text: str, *, agent: str | None = None, sender: str = "", wake: bool = False) -> Mail:
+    """Return a new message; see ``tell``."""
+    return Mail(secrets.token_hex(8), clean_text(text), clean_text(sender), agent, wake, timestamp(datetime.now(UTC)))
 
 
 async def tell(
@@ -82,7 +130,9 @@ async def tell(
     its own. ``ttl``: seconds that sessions live in this store. Raises MailError, its kind MailboxFull, and the
     backend's errors.
     """
-    text, sender = clean_text(text), clean_text(sender)
+    check_value("tell", "text", text, TEXT)
+    mail = new_mail(text, agent=agent, sender=sender, wake=wake)
+    text = mail.text
     if not text.strip():
         raise MailError("the message is empty: write what the session is to be told")
     if len(text) > MAX_MESSAGE:
@@ -90,7 +140,6 @@ async def tell(
             f"the message has {len(text):,} characters, expected at most {MAX_MESSAGE:,}: shorten it, or say where "
             "the rest can be found"
         )
-    mail = Mail(secrets.token_hex(8), text, sender, agent, wake, timestamp(datetime.now(UTC)))
     for _ in range(_ATTEMPTS):
         info = await find_session(backend, client, session)
         entry = None if info is None else await backend.get(keys.session_index(client, info.id))

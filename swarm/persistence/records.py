@@ -29,6 +29,8 @@ RecordType = Literal[
     "ask_model",
     "ask_user",
     "task",
+    "task_start",
+    "task_end",
     "handoff",
     "state",
     "memory",
@@ -52,7 +54,7 @@ MESSAGE_TYPES: frozenset[RecordType] = frozenset({"system", "user", "steer", "ma
 """Records of these types hold an OpenAI chat message under ``message``."""
 
 APART: frozenset[RecordType] = frozenset({"mail", "rename"})
-"""Records of these types may stand between any others: they are no step of the user, and no undo hides them."""
+"""Records of these types are no step of the user: see ``Record.is_apart``."""
 
 _T = TypeVar("_T")
 
@@ -102,6 +104,16 @@ class Record:
         return self.text("task")
 
     @property
+    def is_apart(self) -> bool:
+        """Whether the record may stand between any others, and no undo hides it: it is not about the user's turns."""
+        return self.type in APART or self.is_background
+
+    @property
+    def is_background(self) -> bool:
+        """Whether a task in the background has stored it, or the user has started one: beside all turns."""
+        return self.turn == 0 and self.task != ""
+
+    @property
     def of_task(self) -> "Record | None":
         """The record inside a ``task`` record, with its number in the task; ``None`` if this is no such record."""
         entry, number = self.data.get("entry"), self.data.get("n")
@@ -113,8 +125,11 @@ class Record:
         return Record(cast(RecordType, entry), number, self.turn, self.ts, self.agent, fields)
 
     def in_task(self, task: str, call: str) -> "Record":
-        """Return the ``task`` record that holds this one, as a record of ``task``, which ``call`` gave to the agent."""
-        about = {"task": task, "n": self.seq, "entry": self.type, **({} if self.seq else {"via": call})}
+        """Return the ``task`` record that holds this one, as a record of ``task``.
+
+        ``call`` gave the task to the agent; it is empty for a task in the background.
+        """
+        about = {"task": task, "n": self.seq, "entry": self.type, **({"via": call} if call and not self.seq else {})}
         return Record("task", self.seq, self.turn, self.ts, self.agent, {**about, **self.data})
 
     def text(self, name: str) -> str:

@@ -11,7 +11,7 @@ from swarmchat.swarm.common.encoding import clean_text, encode_json
 from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.common.names import random_name
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.records import APART, Record
 
 _TITLE = 60
 
@@ -30,10 +30,17 @@ class SessionInfo:
     swarm: str = ""
     model: str = ""
     turns: int = 0
+    """How many turns are visible. A reset is none, and an undone one is not."""
+    highest_turn: int = 0
+    """The highest number of a turn so far: each turn and each reset takes the next one."""
     rescues: int = 0
     """How many rescue steps were taken."""
     states: Sequence[str] = ()
     """The names of the states that have another value than their default."""
+    tasks: int = 0
+    """The highest number of a task in the background."""
+    running: Sequence[str] = ()
+    """The tasks in the background that have not ended, by their ids."""
     resume_with: Mapping[str, str] | None = None
     """What a program needs to continue the session: see ``SessionSettings.resume_with``."""
     unknown: Mapping[str, Any] = field(default_factory=dict)
@@ -42,7 +49,7 @@ class SessionInfo:
     def put(self, ttl: float | None) -> Put:
         """Return the write that stores the entry."""
         content = {name: getattr(self, name) for name in _FIELDS}
-        for name in ("resume_with", "states"):
+        for name in ("resume_with", "states", "tasks", "running"):
             if not content[name]:
                 del content[name]
         return Put(keys.session_index(self.client, self.id), encode_json({**self.unknown, **content}), ttl)
@@ -62,13 +69,25 @@ class SessionInfo:
                 changes = {"rescues": self.rescues + 1}
             case "state":
                 changes = {"states": self._states({record.text("name"): record.data.get("value")})}
+            case "task_start":
+                changes = {"tasks": max(self.tasks, number_of(record.task)), "running": [*self.running, record.task]}
+            case "task_end":
+                changes = {"running": [task for task in self.running if task != record.task]}
             case "undo" | "redo" if isinstance(states := record.data.get("states"), dict):
                 changes = {"states": self._states(states)}
             case "user" if not self.title:
                 changes = {"title": _title(text_of(record.message))}
         created = self.created or record.ts
-        changes = {"created": created, "updated": record.ts, "turns": max(self.turns, record.turn), **changes}
+        numbers = {"turns": self._turns_after(record), "highest_turn": max(self.highest_turn, record.turn)}
+        changes = {"created": created, "updated": record.ts, **numbers, **changes}
         return replace(self, **changes)
+
+    def _turns_after(self, record: Record) -> int:
+        if record.type in ("undo", "redo"):
+            left = record.data.get("left")
+            return left if isinstance(left, int) and 0 <= left <= self.highest_turn else self.turns
+        is_turn = record.turn > self.highest_turn and record.type != "reset" and record.type not in APART
+        return self.turns + is_turn
 
     def _states(self, values: Mapping[str, Any]) -> Sequence[str]:
         """Return the names of the changed states after ``values`` were set; ``None`` is the default."""
@@ -78,6 +97,12 @@ class SessionInfo:
 
 
 _FIELDS = tuple(each.name for each in fields(SessionInfo) if each.name != "unknown")
+
+
+def number_of(task: str) -> int:
+    """Return the number in the id of a task in the background, such as ``b3``; 0 if it has none."""
+    number = task.removeprefix("b")
+    return int(number) if number.isdecimal() and len(number) < 10 else 0
 
 
 def _title(question: str) -> str:
@@ -132,9 +157,9 @@ def _parse(value: bytes) -> SessionInfo | None:
     texts = (info.id, info.name, info.client, info.created, info.updated, info.title, info.swarm, info.model)
     is_valid = (
         all(isinstance(text, str) for text in texts)
-        and all(isinstance(number, int) for number in (info.turns, info.rescues))
-        and isinstance(info.states, list | tuple)
-        and all(isinstance(name, str) for name in info.states)
+        and all(isinstance(number, int) for number in (info.turns, info.highest_turn, info.rescues, info.tasks))
+        and all(isinstance(names, list | tuple) for names in (info.states, info.running))
+        and all(isinstance(name, str) for name in (*info.states, *info.running))
         and isinstance(info.resume_with, dict | None)
     )
     return info if is_valid else None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.common.mistakes import shown
+from swarmchat.swarm.common.mistakes import TEXT, check_value, shown
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import Store
@@ -43,6 +43,7 @@ class PersistMemory:
     async def update(self, values: Mapping[str, Any]) -> None:
         """Set several names at once. Raises DefinitionError for a value that JSON cannot hold."""
         for name, value in values.items():
+            check_value("memory", "name", name, TEXT)
             try:
                 encode_json(value)
             except (TypeError, ValueError) as error:

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from swarmchat.swarm.common.encoding import encode_json, folded_text
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.common.mistakes import SECONDS, Expected, check_value, explained, optional
-from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.common.mistakes import SECONDS, Expected, check_value, explained, optional, shown
+from swarmchat.swarm.errors import DefinitionError, HookError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import timestamp
 from swarmchat.swarm.persistence.store import Store
@@ -60,11 +60,18 @@ class Policy:
 
     async def rejects_input(self, text: str) -> bool:
         """Whether the user may not write ``text``. Raises HookError."""
-        return await call_hook(f"policy {self.name!r}", self._input, text)
+        return await self._rejects(self._input, text)
 
     async def rejects_output(self, text: str) -> bool:
         """Whether an agent may not answer ``text``. Raises HookError."""
-        return await call_hook(f"policy {self.name!r}", self._output, text)
+        return await self._rejects(self._output, text)
+
+    async def _rejects(self, check: Check, text: str) -> bool:
+        rejects: object = await call_hook(f"policy {self.name!r}", check, text)
+        if not isinstance(rejects, bool):
+            # A function without its return would let everything through.
+            raise HookError(f"policy {self.name!r} returned {shown(rejects)}, expected True to reject a text, or False")
+        return rejects
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints, overload
+from inspect import isclass, iscoroutinefunction
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints, is_typeddict, overload
 
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.mistakes import Expected, check_value, explained, many, shown
@@ -66,10 +67,29 @@ class State(Generic[T]):
         check_value(f"state {self.name!r}", "reducers", self.reducers, many("functions", callable))
         if self.default is None and self.type is None:
             raise DefinitionError(f"state {self.name!r}: the default is None: give it a type, such as type=str | None")
+        # Other types need pydantic, which is not loaded before a state is used.
+        plain = isclass(self.type) and not is_typeddict(self.type) and not getattr(self.type, "_is_protocol", False)
+        expected = (int, float) if self.type is float else self.type
+        if plain and not callable(self.default) and not isinstance(self.default, expected):
+            raise self._default_problem()
 
     def initial(self) -> T:
         """Return a fresh copy of the default, which the caller may change."""
-        return self.decode(self.encode(self._default()))
+        try:
+            return self.decode(self.encode(self._default()))
+        except StateError as error:
+            raise self._default_problem() from error
+
+    def _default_problem(self) -> DefinitionError:
+        return DefinitionError(
+            f"state {self.name!r}: the default is {shown(self._default())}, which does not fit its type {self._kind}"
+        )
+
+    @property
+    def _kind(self) -> str:
+        """The type of the value, as messages name it."""
+        kind = type(self._default()) if self.type is None else self.type
+        return kind.__name__ if isclass(kind) else str(kind)
 
     def _default(self) -> T:
         return self.default() if callable(self.default) else self.default
@@ -89,12 +109,15 @@ class State(Generic[T]):
 
     def encode(self, value: T) -> bytes:
         """Return ``value`` as JSON. Raises StateError if it does not fit the type."""
+        from pydantic import ValidationError
         from pydantic_core import PydanticSerializationError
 
         try:
             encoded: bytes = self._adapter.dump_json(value, warnings="error")
-        except PydanticSerializationError as error:
-            raise StateError(f"state {self.name!r}: {shown(value)} does not fit its type") from error
+            # The serializer says nothing of None, nor of numbers that JSON does not have.
+            self._adapter.validate_json(encoded)
+        except (PydanticSerializationError, ValidationError) as error:
+            raise StateError(f"state {self.name!r}: {shown(value)} does not fit its type {self._kind}") from error
         return encoded
 
     def decode(self, stored: bytes) -> T:
@@ -193,6 +216,9 @@ class PersistState(Generic[T]):
         self._check_stored()
         advice = f"a function of the old value: to store a value, write set({shown(change)})"
         check_value(f"state {self.definition.name!r}", "change", change, Expected(advice, callable))
+        if iscoroutinefunction(change):
+            problem = f"change is {shown(change)}, which is async: await what it needs before the update"
+            raise DefinitionError(f"state {self.definition.name!r}: {problem}")
         latest: list[T] = []
 
         def edit(stored: bytes | None) -> bytes | None:

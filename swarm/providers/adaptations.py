@@ -96,8 +96,8 @@ ADAPTATIONS = (
     Adaptation(
         "no-alternatives",
         "of several types of a value only the first is offered",
-        r"\b(?:any|one)_?of\b",
-        "google/adk-python#3280 (Gemini 2.0, Vertex)",
+        r"\b(?:any|one)_?of\b|specify the schema type field",
+        "google/adk-python#3280, oOo0oOo/lean-lsp-mcp#213 (Gemini 2.0, Vertex)",
     ),
     Adaptation(
         "no-reasoning-effort",
@@ -121,7 +121,7 @@ ADAPTATIONS = (
         "no-stream",
         "answers come whole, not streamed",
         r"must be verified to stream|\bstream(?:ing)?[\"'`]?:? .{0,60}(?:not |un)(?:support|availab|allowed|enabled)"
-        r"|input should be '?false'?\W{0,3}(?:body\W)?stream\b|\bstream\W{1,20}input should be '?false"
+        r"|input should be '?false.{0,40}\bstream\b|\bstream\b.{0,40}input should be '?false"
         r"|\"param\": ?\"stream\"|\bstream\W{0,3}(?:=|to|must be)\W{0,3}false"
         r"|(?:does not|doesn't) support stream",
         "continuedev/continue#7129, RooCodeInc/Roo-Code#6868 (OpenAI, unverified organisations)",

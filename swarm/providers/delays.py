@@ -6,8 +6,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from swarmchat.swarm.common.patterns import lazy_pattern
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smh])", re.ASCII)
+_DURATION = lazy_pattern(r"(\d+(?:\.\d+)?)\s*(ms|[smh])", re.ASCII)
 _LIMITS = (
     "x-ratelimit-*-requests",
     "x-ratelimit-*-tokens",
@@ -21,7 +23,7 @@ _FIELDS = {"retry_after_ms": 1000, "retry_after": 1, "retry_after_seconds": 1, "
 _A_YEAR = 31_622_400.0
 _MILLISECONDS = 100_000_000_000
 """A larger number is a moment in milliseconds, not seconds."""
-_WAIT_IN_TEXT = re.compile(
+_WAIT_IN_TEXT = lazy_pattern(
     r"(?:try again|retry|wait|resets?)\s+(?:in|after|for)?\s*((?:\d+(?:\.\d+)?\s*(?:ms|[smh])[a-z]*\s*)+)",
     re.IGNORECASE | re.ASCII,
 )

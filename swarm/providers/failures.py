@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.errors import (
     ContextTooLong,
     ModelAuthError,
@@ -23,7 +24,7 @@ from swarmchat.swarm.providers.delays import retry_after
 # How servers say that a request is too long. A group captures the window, in tokens, where the text states it; these
 # patterns come first.
 _TOO_LONG = tuple(
-    re.compile(pattern, re.IGNORECASE)
+    lazy_pattern(pattern, re.IGNORECASE)
     for pattern in (
         # OpenAI, vLLM (vllm-project/vllm#20409, thu-coai/Glyph#9), SGLang
         r"maximum (?:context|model) length(?: is| of|:) (\d[\d,]*)",
@@ -92,7 +93,7 @@ class AttemptError(Exception):
         self.wrong_address = wrong_address
         """Whether something else than the expected API answers at the base URL."""
         self.refusal = (0, "")
-        """Status and body of the error; 0 if it does not say what is wrong with the request."""
+        """Status and body of the error, for what can be learned from it."""
 
 
 # Longer error texts are cut to this many characters: the patterns could take minutes on a malicious one.
@@ -112,6 +113,7 @@ _MESSAGES = (
     *("message", "error", "errors", "faultstring", "fault", "detail", "statusmsg", "msg", "errormsg", "errormessage"),
     *("reason", "title"),
 )
+_CODES = ("type", "code", "status", "error_type", "error_code")
 _SIGNS_OF_ERROR = frozenset(("detail", "msg", "message", "errors", "error_code", "error_msg", "error_message", "fault"))
 """Fields of an object without choices that make it an error, whatever its status."""
 
@@ -153,8 +155,7 @@ class ServerErrors:
 
     def __init__(self, base_url: str, secrets: Sequence[str] = ("",), api: str = "chat API") -> None:
         self._api = api
-        parts = urlsplit(base_url)
-        # Without user, password and query, which may be secret.
+        parts = urlsplit(base_url)  # Messages show the address: no user, password and query.
         self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self._has_key = bool(secrets[0])
         echoes = [re.escape(secret[:8]) + r"\S*" for secret in secrets if len(secret) >= 8]
@@ -348,8 +349,7 @@ def error_object(body: object) -> object:
 
 def _codes(body: object) -> str:
     """Return the words by which an error object says what kind of error it is."""
-    fields = ("type", "code", "status", "error_type", "error_code")
-    return " ".join(str(body.get(field, "")) for field in fields) if isinstance(body, dict) else ""
+    return " ".join(str(body.get(field, "")) for field in _CODES) if isinstance(body, dict) else ""
 
 
 def _message(body: object, levels: int = 10) -> str:

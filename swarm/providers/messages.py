@@ -7,7 +7,6 @@ bytes, and the provider's prompt cache is hit.
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -15,6 +14,7 @@ from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.messages import calls_of, describe_part, others_of, text_of, texts_of
+from swarmchat.swarm.common.patterns import lazy_pattern
 
 CONTINUE = "Please continue."
 """The user message where a server demands one: after an assistant message, before the next one."""
@@ -36,8 +36,8 @@ NO_SIGNATURE = "skip_thought_signature_validator"
 """What Gemini accepts for calls of other models (ai.google.dev/gemini-api/docs/thought-signatures)."""
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_PORTABLE_ID = re.compile(r"[a-zA-Z0-9]{9}")
-_OWN_ID = re.compile(r"(?:call|text)_[0-9a-f]{8}_\d+_*")
+_PORTABLE_ID = lazy_pattern(r"[a-zA-Z0-9]{9}")
+_OWN_ID = lazy_pattern(r"(?:call|text)_[0-9a-f]{8}_\d+_*")
 """Ids that this program gives to calls that came without one."""
 
 # How most messages are stored. One that begins so, without a blank, and without calls, needs no decoding.

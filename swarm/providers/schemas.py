@@ -108,10 +108,15 @@ class _Simplifier:
             beside = {name: value for name, value in schema.items() if name != "$ref"}
             return self.simplified({**self._definitions[reference], **beside}, (*open_references, reference))
 
+        schema, open_references = self._joined(schema, open_references)
+        schema = _merged_alternatives(schema)
+        if isinstance(schema.get("$ref"), str):
+            # The one alternative that is left is a reference.
+            return self.simplified(schema, open_references)
+
         def inner(part: object) -> dict[str, Any]:
             return self.simplified(part, open_references)
 
-        schema = _merged_alternatives(schema)
         notes: list[str] = []
         simple = {name: schema[name] for name in _KEPT if name in schema}
         _simplify_type(simple, schema)
@@ -137,6 +142,25 @@ class _Simplifier:
             options = [inner(part) for part in simple["anyOf"]]
             simple["anyOf"] = [{**a, **b} for a, b in zip(options, required, strict=True)] if is_object else options
         return self._typed(simple, notes)
+
+    def _joined(self, schema: Schema, open_references: tuple[str, ...]) -> tuple[Schema, tuple[str, ...]]:
+        """Return ``schema`` with the parts of ``allOf``, and the references that are open within it."""
+        joined = dict(schema)
+        parts = _listed(joined.pop("allOf", None))
+        while parts:
+            part, *parts = parts
+            part = dict(_mapping(part))
+            reference = part.pop("$ref", None)
+            if isinstance(reference, str) and reference in self._definitions and reference not in open_references:
+                open_references = (*open_references, reference)
+                parts = [{**self._definitions[reference], **part}, *parts]
+                continue
+            parts = [*_listed(part.pop("allOf", None)), *parts]
+            properties = {**_mapping(joined.get("properties")), **_mapping(part.get("properties"))}
+            required = [*_listed(joined.get("required")), *_listed(part.get("required"))]
+            joined = {**part, **joined, "properties": properties, "required": required}
+            joined = {name: value for name, value in joined.items() if value or name not in ("properties", "required")}
+        return joined, open_references
 
     def _typed(self, simple: dict[str, Any], notes: list[str]) -> dict[str, Any]:
         """Return ``simple`` with one type, or as alternatives that each have one, and with ``notes`` described."""
@@ -198,7 +222,7 @@ def _keep_what_fits_the_type(simple: dict[str, Any]) -> None:
     properties = _mapping(simple.get("properties"))
     if kind != "object" or not properties:
         simple.pop("properties", None)
-    required = [name for name in _listed(simple.pop("required", None)) if name in properties]
+    required = [name for name in _listed(simple.pop("required", None)) if isinstance(name, str) and name in properties]
     if kind == "object" and required:
         simple["required"] = required
     if kind != "array":
@@ -206,10 +230,8 @@ def _keep_what_fits_the_type(simple: dict[str, Any]) -> None:
 
 
 def _merged_alternatives(schema: Schema) -> Schema:
-    """Return ``schema`` with ``oneOf`` as ``anyOf``, ``allOf`` merged, and null left out of an optional value."""
+    """Return ``schema`` with ``oneOf`` as ``anyOf``, and null left out of an optional value."""
     merged = dict(schema)
-    for part in _listed(merged.pop("allOf", None)):
-        merged = {**_mapping(part), **merged}
     options = _listed(merged.pop("oneOf", None)) or _listed(merged.get("anyOf"))
     if isinstance(merged.get("type"), list):
         options = [{"type": kind} for kind in merged.pop("type")]

@@ -21,6 +21,8 @@ _POSITIONS = frozenset({"first_kept", "dropped", "through", "keep", "pinned", "s
 """Fields that hold positions of records: a new record before them moves them."""
 _ADDED = {"tool": {"approve": "auto"}, "policy": {"reply": ""}}
 """Fields that older logs lack, with their defaults: they are compared where a transcript may have them."""
+_NEWER = ("effects", "ban_for")
+"""Fields that older logs lack, without a default: they are compared if both have them."""
 _WITH_IDS = frozenset({"message", "via", "call"})
 _ID_FIELDS = frozenset({"id", "tool_calls", "tool_call_id"})
 _TEXT_ID = re.compile("^text_[0-9a-f]{8}(?=_)")
@@ -147,6 +149,10 @@ class Difference:
             case "approve":
                 rules = {"ask": "asks the user", "deny": "is never called", "auto": "is called without asking"}
                 return f"{self.subject} {rules.get(new, new)} now"
+            case "effects":
+                return f"{self.subject} {'has effects' if new else 'only looks things up'} now"
+            case "ban_for":
+                return f"the ban by {self.subject} lasts {'until it is lifted' if new is None else f'{new:g} s'} now"
             case "reply":
                 return f"the reply of {self.subject} has changed"
             case "status" if self.subject:
@@ -246,6 +252,10 @@ class _Comparison:
                 old_fields.setdefault(name, default)
                 new_fields.setdefault(name, default)
             else:
+                new_fields.pop(name, None)
+        for name in _NEWER if old_fields.keys() ^ new_fields.keys() else ():
+            if name not in old_fields or name not in new_fields:
+                old_fields.pop(name, None)
                 new_fields.pop(name, None)
         # A task counts its own records.
         for name in _POSITIONS & old_fields.keys() if not task else ():

@@ -1,5 +1,6 @@
 """Transcripts to be replayed: whole logs, conversations from elsewhere, and those that somebody wrote by hand."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,10 @@ class RecordedConversation:
     """The line of the file at which it begins."""
     rules: ReplayRules = NO_RULES
     """What is not compared."""
+    number: int = 1
+    """Its number in a handwritten file: those with the rows of one table of parameters share it."""
+    row: Mapping[str, Any] = field(default_factory=dict)
+    """The values of its row."""
 
     @property
     def tags(self) -> Sequence[str]:
@@ -112,6 +117,7 @@ def _parts(lines: Sequence[Line], name: str) -> list[Part]:
 
 
 def _conversations(parts: Sequence[Part], name: str, fallback: str) -> Iterator[RecordedConversation]:
+    names: dict[str, int] = {}
     for number, part in enumerate(parts, 1):
         first = part[0][0].number
         rules = _rules(part[0][1], Place(name, first))
@@ -125,9 +131,31 @@ def _conversations(parts: Sequence[Part], name: str, fallback: str) -> Iterator[
                 title, records, whole, expectations=expectations, blobs=blobs, line=first, rules=rules
             )
         else:
-            for each_title, lines in with_parameters(part, title, name):
+            for line, _ in part if not name.endswith(YAML_SUFFIXES) else ():
+                _check_keys(line.data, Place(name, line.number))
+            for each_title, lines, row in with_parameters(part, title, name):
+                if each_title in names:
+                    problem = f"the name {each_title!r} is also that of the conversation in line {names[each_title]}"
+                    raise TranscriptError(f"{Place(name, first)}: {problem}: give it another one")
+                names[each_title] = first
                 records, expectations = read_by_hand(lines, name)
-                yield RecordedConversation(each_title, records, False, True, expectations, line=first, rules=rules)
+                yield RecordedConversation(
+                    each_title, records, False, True, expectations, line=first, rules=rules, number=number, row=row
+                )
+
+
+def _check_keys(data: bytes, where: Place) -> None:
+    """Raise TranscriptError if an object in a line has a key twice."""
+
+    def checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            names = [name for name, _ in pairs]
+            repeated = next(name for name in names if names.count(name) > 1)
+            raise TranscriptError(f"{where}: the key {repeated!r} occurs twice")
+        return values
+
+    json.loads(data, object_pairs_hook=checked)
 
 
 def _rules(about: Mapping[str, Any], where: Place) -> ReplayRules:

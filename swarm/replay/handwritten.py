@@ -60,8 +60,12 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }
 _COMMON = ("type", "v", "ts", "turn", "agent", "comment")
 _FIELD_KINDS = {
+    "model": str, "client": str, "id": str,
     "usage": dict, "reasoning": str, "finish": str, "memory": dict, "swarm": str, "name": str, "ts": str,
     "states": dict, "judged": list, "converted": bool, "handoff": str, "tags": list,
+}  # fmt: skip
+_KIND_NAMES = {
+    str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "an object",
 }  # fmt: skip
 _STATUSES = ("ok", "error", "denied", "interrupted")
 
@@ -133,8 +137,8 @@ def check_settings(settings: Any, where: Place) -> None:
         if name not in _KINDS:
             raise TranscriptError(f"{where}: unknown setting {name!r}; {nearest(name, _KINDS)}")
         if not isinstance(value, _KINDS[name]) or isinstance(value, bool):
-            kinds = " or ".join(kind.__name__ for kind in _KINDS[name])
-            raise TranscriptError(f"{where}: the setting {name!r} is {value!r}, expected {kinds}")
+            expected = _KIND_NAMES[_KINDS[name][-1]]
+            raise TranscriptError(f"{where}: the setting {name!r} is {value!r}, expected {expected}")
     for step in settings.get("rescue", ()):
         if step not in STEPS:
             raise TranscriptError(f"{where}: {step!r} is not a rescue step; {nearest(str(step), STEPS)}")
@@ -164,7 +168,7 @@ def _check_fields_of(kind: str, value: Mapping[str, Any], where: Place) -> None:
             raise TranscriptError(f"{place}: unknown field {name!r} in a {kind!r} line; {nearest(name, known)}")
     for name, of_kind in _FIELD_KINDS.items():
         if name in value and not isinstance(value[name], of_kind) and kind != "expect":
-            raise TranscriptError(f"{where}: {name!r} is {value[name]!r}, expected {of_kind.__name__}")
+            raise TranscriptError(f"{where}: {name!r} is {value[name]!r}, expected {_KIND_NAMES[of_kind]}")
     for tag in value.get("tags", ()) if kind == "session" else ():
         if not isinstance(tag, str) or not tag or not all(char.isalnum() or char in "_-." for char in tag):
             raise TranscriptError(f"{where}: the tag {tag!r} is not a word, expected letters, digits, '_', '-' and '.'")
@@ -215,6 +219,8 @@ def _answered(name: str, waiting: Mapping[str, str]) -> str:
 
 
 def _names_of(calls: Any, where: Place) -> dict[str, str]:
+    if calls is not None and not isinstance(calls, list):
+        raise TranscriptError(f"{where}: 'tool_calls' is {calls!r}, expected a list")
     names = {}
     for call in calls or ():
         function = call.get("function") if isinstance(call, dict) else None

@@ -16,7 +16,7 @@ from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.replay.script import Action, RecordedReply, RecordedResult
 from swarmchat.swarm.replay.task_order import RecordedOrder
-from swarmchat.swarm.tools.context import ArgumentsError, Denied, Outcome, ToolFailure
+from swarmchat.swarm.tools.context import ArgumentsError, Denied, Outcome, ToolFailure, assigned
 from swarmchat.swarm.tools.external_tool import ExternalTool
 from swarmchat.swarm.turn.tool_execution import DENIED_BECAUSE
 
@@ -220,6 +220,7 @@ class ReplayTools:
             outcome.asked += [(record.type, _asked(record)) for record in result.asked]
             raise ToolFailure(result.text.removeprefix("Error: "))
         outcome.asked += [(record.type, _asked(record)) for record in result.asked]
+        outcome.started += [(record.task, assigned(record)) for record in result.started]
         ctx.shown += result.shown
         for record in result.changes:
             apply_recorded_change(record, self._conversation, outcome.changes)

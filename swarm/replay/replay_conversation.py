@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+import sys
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +25,7 @@ from swarmchat.swarm.replay.recorded_model import (
     ReplayTools,
     apply_recorded_change,
 )
-from swarmchat.swarm.replay.script import Action
+from swarmchat.swarm.replay.script import CHANGES, Action
 from swarmchat.swarm.tools.context import Context, ToolFailure
 from swarmchat.swarm.tools.external_tool import ExternalTool, recorded_tool
 from swarmchat.swarm.tools.toolset import Toolset
@@ -51,13 +52,17 @@ class ReplayConversation(Conversation):
     _drawn: object = None
     """The times and ids that its prompts and conditions drew."""
     _made_ids = 0
+    _beside: Sequence[tuple[int, Record]] = ()
+    """What tasks in the background have still to store beside the action."""
+    _own = 0
+    """How many records the action has stored itself."""
 
     def repeat(self, recording: Recording, rules: ReplayRules, *, real: bool, live: bool) -> None:
         """Follow ``recording`` by ``rules``; with ``real``, tools run, and with ``live``, only the user repeats."""
         self.recording, self.rules, self.follows, self.runs_tools = recording, rules, not live, real
         tools = ReplayTools(recording, self, rules, real=real, live=live)
         self.ask_user = tools.ask_user
-        self.order = recording.order
+        self.follow(recording.order)
         if not live:
             self.hooks = HookChain([RecordedHandoffs(recording)])
             self.ask_model = tools.ask_model
@@ -110,11 +115,43 @@ class ReplayConversation(Conversation):
         """Return how long a task may take: as long as it needs, if it repeats a recorded one."""
         return None if self.follows else super().task_seconds(seconds)
 
-    def step(self) -> AbstractAsyncContextManager[None]:
-        """Hold the order of tasks, unless the task stops here."""
+    @asynccontextmanager
+    async def step(self, *, storing: bool = False) -> AsyncIterator[None]:
+        """Hold the order of tasks, unless the task stops here; before that, store what others had stored by then."""
         action = self.recording.action
         stops = action is not None and action.breaks_off and not action.requests and not action.outputs
-        return nullcontext() if self.follows and stops else super().step()
+        async with nullcontext() if self.follows and stops and not storing else super().step(storing=storing):
+            if self.task is None:
+                await self.store_beside(self._own)
+            yield
+
+    async def begin_beside(self, action: Action) -> None:
+        """Have tasks in the background store beside ``action`` what they did then."""
+        await self.end_beside()
+        self._beside, self._own = action.beside, 0
+
+    async def end_beside(self) -> None:
+        """Store what tasks in the background had stored before the next action, whatever this one did."""
+        await self.store_beside(sys.maxsize)
+
+    async def store_beside(self, own: int) -> None:
+        """Store what tasks in the background had stored when the action had stored ``own`` records itself.
+
+        They do not run again: it depends on the time when they did what. What they changed, they change again.
+        """
+        due = [record for before, record in self._beside if before <= own]
+        self._beside = self._beside[len(due) :]
+        batch, changes = self.batch(), ChangeSet()
+        for record in due:
+            if record.type in CHANGES:
+                apply_recorded_change(record, self, changes)
+                continue
+            if changes:
+                await super().commit_in_step(batch, changes)
+                batch, changes = self.batch(), ChangeSet()
+            batch.append(record)
+        if batch.records or changes:
+            await super().commit_in_step(batch, changes)
 
     async def toolset(self) -> Toolset:
         """Return the tools of the next request; stop if the recording has no such request."""
@@ -164,6 +201,16 @@ class ReplayConversation(Conversation):
         """Store ``batch`` and ``changes``, unless the recorded process died before it could."""
         if not self.recording.killed:
             await super().commit(batch, changes, keep=keep)
+
+    async def commit_in_step(
+        self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False
+    ) -> None:
+        """Do as ``commit`` does, for a task too."""
+        if not self.recording.killed:
+            await self.store_beside(self._own)
+            end = self.journal.log.next_seq
+            await super().commit_in_step(batch, changes, keep=keep)
+            self._own += self.journal.log.next_seq - end
 
     def tool_context(self, call_id: str = "", changes: ChangeSet | None = None) -> Context:
         """Return the context of a prompt or a tool, with the recorded names of client and session."""

@@ -1,13 +1,15 @@
 """Write changed results of tools into handwritten tests, and leave all else in the file as it is."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.messages import texts_of
 from swarmchat.swarm.replay.compare import Difference
+from swarmchat.swarm.replay.parameters import is_in_row, literal
 from swarmchat.swarm.replay.yaml_file import plain_value, yaml_loader
 from swarmchat.swarm.replay.yaml_tests import YAML_SUFFIXES, yaml_parts
 
@@ -17,38 +19,55 @@ _STYLES: Sequence[tuple[tuple[str, str], bool]] = [
 """How JSON may be written: its separators, and whether all characters are ASCII."""
 
 
-def update_results(data: bytes, path: Path, changes: Sequence[Sequence[Difference]]) -> tuple[bytes, int]:
-    """Return the file ``data`` with the new results, and how many it took.
+_Rows = Sequence[tuple[Mapping[str, Any], list[Difference]]]
+"""The rows of the parameters of a conversation, each with its changes. Without parameters, it is one empty row."""
+
+
+def update_results(data: bytes, path: Path, changes: Sequence[_Rows]) -> tuple[bytes, int]:
+    """Return the file ``data`` with the new results, and how many it took, which are removed from ``changes``.
 
     ``changes`` has the differences of the type ``result`` of each conversation in the file.
     """
     text = data.decode("utf-8-sig")
-    waiting = [list(each) for each in changes]
+    count = _count(changes)
     if path.suffix.lower() in YAML_SUFFIXES:
-        updated = _update_yaml(text, waiting)
+        updated = _update_yaml(text, changes)
         # What the user wrote is replaced only by what can be read.
         yaml_parts(updated.encode(), f"{path} with the results")
     else:
-        updated = "".join(_updated_lines(text.splitlines(keepends=True), waiting))
-    return updated.encode(), sum(map(len, changes)) - sum(map(len, waiting))
+        updated = "".join(_updated_lines(text.splitlines(keepends=True), changes))
+    return updated.encode(), count - _count(changes)
 
 
-def _take(waiting: list[Difference], turn: int, written: Any) -> Any:
-    """Take the change of the result ``written`` in a turn; return the new result, or ``written`` itself."""
+def _count(changes: Sequence[_Rows]) -> int:
+    return sum(len(waiting) for rows in changes for _, waiting in rows)
+
+
+def _take(rows: _Rows, turn: int, written: Any, step: Mapping[str, Any]) -> Any:
+    """Take the change of the result ``written`` in a ``step``; return the new result, or ``written`` itself.
+
+    A result that is another one in each row of parameters stays.
+    """
+    has_parameters = any(row for row, _ in rows)
     text = written if isinstance(written, str) else json.dumps(written, ensure_ascii=False)
-    change = next((each for each in waiting if each.turn == turn and each.expected == text), None)
-    if change is None:
+    text = text.replace("$${", "${") if has_parameters else text
+    all_waiting = [waiting for row, waiting in rows if is_in_row(step, row)]
+    taken = [
+        next((each for each in waiting if each.turn == turn and each.expected == text), None) for waiting in all_waiting
+    ]
+    change = taken[0]
+    if change is None or any(each is None or each.actual != change.actual for each in taken):
         return written
-    waiting.remove(change)
+    for waiting, each in zip(all_waiting, taken, strict=True):
+        waiting[:] = [other for other in waiting if other is not each]
+    new: Any = change.actual
     if not isinstance(written, str):
-        try:
-            return decode_json(change.actual)
-        except ValueError:
-            pass
-    return change.actual
+        with suppress(ValueError):
+            new = decode_json(change.actual)
+    return literal(new) if has_parameters else new
 
 
-def _updated_lines(lines: Sequence[str], waiting: Sequence[list[Difference]]) -> Iterator[str]:
+def _updated_lines(lines: Sequence[str], changes: Sequence[_Rows]) -> Iterator[str]:
     conversation = turn = records = 0
     for line in lines:
         value = decode_json(line) if line.strip() else {}
@@ -61,7 +80,7 @@ def _updated_lines(lines: Sequence[str], waiting: Sequence[list[Difference]]) ->
         written = value.get(field)
         if kind == "tool" and field == "message" and isinstance(written, dict):
             written = "".join(texts_of(written))
-        new = _take(waiting[conversation], turn, written) if kind == "tool" else written
+        new = _take(changes[conversation], turn, written, value) if kind == "tool" else written
         yield line if new is written else _line_with(line, value, field, new)
 
 
@@ -79,7 +98,7 @@ def _line_with(line: str, value: dict[str, Any], field: str, new: Any) -> str:
     return json.dumps({**rest, "result": new}, ensure_ascii=False) + "\n"
 
 
-def _update_yaml(text: str, waiting: Sequence[list[Difference]]) -> str:
+def _update_yaml(text: str, changes: Sequence[_Rows]) -> str:
     lines = text.splitlines(keepends=True)
     starts = [0]
     for line in lines:
@@ -87,10 +106,13 @@ def _update_yaml(text: str, waiting: Sequence[list[Difference]]) -> str:
     updated, position = "", 0
     for number, steps in enumerate(_yaml_steps(text)):
         turn = 0
-        for kind, node in steps:
+        for kind, value in steps:
             turn += kind == "user"
-            written = _yaml_value(node) if kind == "tool" else None
-            new = _take(waiting[number], turn, written)
+            if kind != "tool":
+                continue
+            node, step = _result_node(value)
+            written = _yaml_value(node)
+            new = _take(changes[number], turn, written, step)
             if new is written:
                 continue
             start, end = (starts[mark.line] + mark.column for mark in (node.start_mark, node.end_mark))
@@ -102,22 +124,23 @@ def _update_yaml(text: str, waiting: Sequence[list[Difference]]) -> str:
 
 
 def _yaml_steps(text: str) -> Iterator[list[tuple[str, Any]]]:
-    """Yield the steps of each conversation: their kinds and the nodes of their values, or of a tool's result."""
+    """Yield the steps of each conversation: their kinds and the nodes of their values."""
     import yaml
 
     for document in yaml.compose_all(text, yaml_loader()):
         fields = {key.value: value for key, value in document.value}
         for conversation in [document] if "steps" in fields else fields["conversations"].value:
             steps = next(value for key, value in conversation.value if key.value == "steps")
-            pairs = [(key.value, value) for item in steps.value for key, value in item.value]
-            yield [(kind, _result_node(node) if kind == "tool" else node) for kind, node in pairs]
+            yield [(key.value, value) for item in steps.value for key, value in item.value]
 
 
-def _result_node(node: Any) -> Any:
-    if node.id == "mapping":
-        inner = {key.value: value for key, value in node.value}
-        return inner.get("result", inner.get("text", node))
-    return node
+def _result_node(node: Any) -> tuple[Any, Mapping[str, Any]]:
+    """Return the node of a tool's result, and the rows to which it belongs."""
+    if node.id != "mapping":
+        return node, {}
+    inner = {key.value: value for key, value in node.value}
+    step = {"when": _yaml_value(inner["when"])} if "when" in inner else {}
+    return inner.get("result", inner.get("text", node)), step
 
 
 def _yaml_value(node: Any) -> Any:

@@ -22,11 +22,12 @@ from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.archive.log_summary import LogSummary
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.context.request_texts import RequestTexts
 from swarmchat.swarm.conversation.events import Event
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.errors import ModelError, PinError, SwarmError
+from swarmchat.swarm.errors import ModelError, PinError, SwarmError, TranscriptError
 from swarmchat.swarm.importers.record_builder import moment_of
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence import keys
@@ -108,10 +109,10 @@ async def replay(
     """
     before, actions = split_actions(conversation.records)
     while conversation.whole and actions and _was_imported(actions[0]):
-        before = [*before, *actions.pop(0).records]
+        before = [*before, *actions.pop(0).all_records]
     if start is not None:
         first = next((place for place, action in enumerate(actions) if action.turn >= start), len(actions))
-        before = [*before, *(record for action in actions[:first] for record in action.records)]
+        before = [*before, *(record for action in actions[:first] for record in action.all_records)]
         actions = actions[first:]
     if until is not None:
         # Messages from outside are of no turn.
@@ -162,7 +163,7 @@ class _Replay:
             new = list(map(_timeless, records[len(self.before) :]))
             records = [*records[: len(self.before)], *new]
             if not conversation.by_hand:
-                expected = [record for action in actions for record in action.records]
+                expected = [record for action in actions for record in action.all_records]
                 texts = RequestTexts(conversation.records, new)
                 # What an expectation says may follow from what a record says, and not the other way round.
                 differences = [*compare_logs(expected, new, whole=conversation.whole, texts=texts), *differences]
@@ -226,8 +227,10 @@ class _Replay:
         conversation.initial_reserve = conversation.settings.reserve
         conversation.repeat(self.recording, self.rules, real=self.mode == "tools", live=self.live)
         if not self.live:
+            # Whether a recorded call was allowed is known; a handwritten one must be allowed by its tool.
+            least, rules = ({"*": "ask"}, {}) if self.conversation.by_hand else ({}, {"*": "ask"})
             conversation.settings = replace(
-                conversation.settings, approve={"*": "ask"}, approve_at_least={}, tasks_at_once=10_000
+                conversation.settings, approve=rules, approve_at_least=least, tasks_at_once=10_000
             )
         return Session(conversation), conversation
 
@@ -264,6 +267,7 @@ class _Replay:
                     await session.close()
                     self.recording.killed = False
                     session, conversation = await self._open(info, actions[number:])
+                await conversation.begin_beside(action)
                 start, started = conversation.journal.log.next_seq, time.monotonic()
                 await self._act(session, conversation, action)
                 if not action.is_turn:
@@ -281,6 +285,7 @@ class _Replay:
                     expected = expectations.pop(0)
                     if expected.turn == action.turn:
                         differences += [each async for each in self.judging.check(expected.fields, now)]
+            await conversation.end_beside()
         finally:
             await session.close()
         return differences
@@ -318,6 +323,9 @@ class _Replay:
     async def _act(self, session: Session, conversation: ReplayConversation, action: Action) -> None:
         match action.kind:
             case "go":
+                if action.agent not in self.swarm.names:
+                    hint = nearest(action.agent, self.swarm.names)
+                    raise TranscriptError(f"the user goes to unknown agent {action.agent!r}; {hint}")
                 stack = session.navigation.stack
                 await (session.go_back() if stack and stack[-1] == action.agent else session.go_to(action.agent))
             case "undo":

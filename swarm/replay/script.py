@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from swarmchat.swarm.agents.agent import BACK, PREFIX
@@ -33,6 +35,8 @@ class RecordedResult:
     """The records of what the tool asked a model and the user."""
     shown: Sequence[Mapping[str, Any]] = ()
     """The images beside the text, as content parts."""
+    started: Sequence[Record] = ()
+    """The records of the tasks in the background that the tool started."""
     drawn: Any = None
     """The times and ids that the tool drew, as `Draws` records them."""
 
@@ -71,12 +75,19 @@ class Action:
     """For each of the requests, the messages to the running turn that went along with it."""
     asked: deque[Record] = field(default_factory=deque)
     """What its tools asked the user, in order."""
+    beside: list[tuple[int, Record]] = field(default_factory=list)
+    """What tasks in the background have stored meanwhile; each with the number of ``records`` before it."""
     tasks: dict[str, "Action"] = field(default_factory=dict)
     """The tasks that agents worked on in it, by their ids."""
     breaks_off: bool = False
     """Whether it ends with calls or their results, without a further request."""
     killed: bool = False
     """Whether it ends with calls without results, because the process died there."""
+
+    @cached_property
+    def all_records(self) -> list[Record]:
+        """Its records, and those that tasks in the background have stored meanwhile, in the order of the log."""
+        return sorted([*self.records, *(record for _, record in self.beside)], key=attrgetter("seq"))
 
     @property
     def is_turn(self) -> bool:
@@ -103,6 +114,8 @@ def split_actions(records: Sequence[Record]) -> tuple[list[Record], list[Action]
     for record in records:
         if action := _new_action(record, actions[-1] if actions else None):
             actions.append(action)
+        elif actions and record.is_background:
+            actions[-1].beside.append((len(actions[-1].records), record))
         elif actions:
             actions[-1].records.append(record)
         else:
@@ -226,10 +239,14 @@ class _Reader:
         """Messages to the running turn since the last request."""
         self._waiting: dict[str, deque[Record]] = {}
         """What tools asked, by the ids of calls whose results follow."""
+        self._started: dict[str, list[Record]] = {}
+        """The tasks that tools started in the background, likewise."""
 
     def read(self) -> None:
         """Read all records of the action into its fields."""
         for index, record in enumerate(self._action.records):
+            if record.type == "task_start":
+                self._started.setdefault(record.text("via"), []).append(record)
             if record.task:
                 continue
             match record.type:
@@ -295,6 +312,7 @@ class _Reader:
         call_id = str(record.message.get("tool_call_id"))
         result = read_result(record)
         result.asked = self._waiting.pop(call_id, result.asked)
+        result.started = self._started.pop(call_id, result.started)
         if self._action.outputs:
             self._action.outputs[-1].results.setdefault(call_id, deque()).append(result)
         # Results of calls in the text of a handwritten answer have no id.

@@ -51,6 +51,8 @@ def read_yaml(data: bytes, name: str) -> Iterator[tuple[Any, int]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(filter(None, (error.context, error.problem)))
+        if mark and re.match(rf"(?:.*\n){{{mark.line}}} *\t", text):
+            problem = "a line is indented with a tab, use spaces"
         raise TranscriptError(f"{Place(name, mark.line + 1 if mark else 1)}: it is not YAML ({problem})") from error
     except yaml.YAMLError as error:
         raise TranscriptError(f"{name} is not YAML ({error})") from error

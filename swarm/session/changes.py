@@ -20,6 +20,14 @@ async def begin(conversation: Conversation) -> None:
         await conversation.commit(conversation.batch())
 
 
+def towards(conversation: Conversation, agent: str) -> Navigation:
+    """Return the navigation after going to ``agent``. The way back leads to no operator: that one is done."""
+    navigation = conversation.navigation
+    if conversation.agent.is_person and agent != navigation.active:
+        navigation = navigation.back() if navigation.stack else Navigation(agent)
+    return navigation.to(agent)
+
+
 async def navigate(conversation: Conversation, navigation: Navigation) -> Navigation:
     """Switch to the active agent of ``navigation``, and store that."""
     await conversation.ready_to_act()
@@ -36,7 +44,7 @@ async def reset(conversation: Conversation) -> None:
     await conversation.ready_to_act()
     if not conversation.journal.is_new:
         batch = conversation.batch()
-        batch.add("reset", turn=conversation.journal.turns + 1)
+        batch.add("reset", turn=conversation.journal.highest_turn + 1)
         await conversation.commit(batch)
 
 
@@ -48,7 +56,7 @@ async def rename(conversation: Conversation, name: str) -> None:
         journal.info = replace(journal.info, name=name)
         return
     batch = conversation.batch()
-    batch.add("rename", turn=journal.turns, name=name)
+    batch.add("rename", turn=journal.highest_turn, name=name)
     await conversation.commit(batch)
 
 

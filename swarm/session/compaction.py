@@ -44,6 +44,15 @@ async def compact(conversation: Conversation, focus: str) -> Compacted:
     await conversation.flush()
     old, recent = _split(await prepare(conversation), conversation)
     answer = await _summarize(conversation, [line for group in old for line in lines_of(group)], focus)
+    # Its record names its own number.
+    async with conversation.step(storing=True):
+        return await _store(conversation, answer, old, recent, focus)
+
+
+async def _store(
+    conversation: Conversation, answer: Answer, old: Sequence[Group], recent: Sequence[Group], focus: str
+) -> Compacted:
+    """Store the summary ``answer`` of ``old``. Raises CompactFailed if it is no shorter."""
     budget, counter, agent = conversation.budget, conversation.counter, conversation.agent.name
     batch = conversation.batch()
     record = batch.add("compact", turn=conversation.journal.last_turn, agent=agent, summary=answer.text)

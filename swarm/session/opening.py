@@ -10,10 +10,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from swarmchat.backends import Backend
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.common.mistakes import TEXT, Expected, check_value, instance_of, many, optional
+from swarmchat.swarm.common.mistakes import TEXT, Expected, check_value, instance_of, many, optional, shown
 from swarmchat.swarm.conversation.hooks import Hooks
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.tracing import Tracing
+from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence.records import timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session, free_name
@@ -92,6 +93,11 @@ class BackgroundLoop:
             future.cancel()
             raise
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has been stopped."""
+        return self._loop.is_closed()
+
     def close(self) -> None:
         """Stop the loop and wait for the end of its thread."""
         self.run(self._loop.shutdown_asyncgens())
@@ -101,13 +107,26 @@ class BackgroundLoop:
         self._loop.close()
 
 
+def run_in(loop: BackgroundLoop | None, work: Coroutine[Any, Any, _T]) -> _T:
+    """Run ``work`` in the ``loop`` of a session and return its result. Raises DefinitionError if it has none."""
+    if not asyncio.iscoroutine(work):
+        raise DefinitionError(f"run_sync: work is {shown(work)}, expected a call of an async method: session.undo()")
+    if loop is None or loop.is_closed:
+        work.close()
+        if loop is not None:
+            raise DefinitionError("the session is closed: open it again with Session.open(…)")
+        raise DefinitionError("this needs a session that was opened with `with Session.open(…)`: use await here")
+    return loop.run(work)
+
+
 _ARGUMENTS = {
     "backend": Expected(
         "a URL such as disk:chats, or what open_backend returned",
-        lambda value: isinstance(value, str) or hasattr(value, "commit"),
+        lambda value: isinstance(value, str) or (hasattr(value, "commit") and not isinstance(value, type)),
     ),
     "model": Expected(
-        "the name of a model, or a Model", lambda value: isinstance(value, str) or hasattr(value, "stream")
+        "the name of a model, or a Model",
+        lambda value: isinstance(value, str) or (hasattr(value, "stream") and not isinstance(value, type)),
     ),
     "client": TEXT,
     "name": optional(TEXT),

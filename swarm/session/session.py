@@ -1,17 +1,15 @@
 """The session that a program opens: it runs turns and other operations on a conversation, one at a time."""
 
-import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from swarmchat.backends import Backend, open_backend
 from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm, as_swarm
-from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text
+from swarmchat.swarm.common.mistakes import explained_method
 from swarmchat.swarm.common.names import name_of
 from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.conversation import Conversation
@@ -20,14 +18,22 @@ from swarmchat.swarm.conversation.program import Approver, Program
 from swarmchat.swarm.conversation.requests import prepare
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.tracing import Tracing
+from swarmchat.swarm.conversation.turn_lock import exclusive
 from swarmchat.swarm.models.base import Model
-from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.session.changes import begin, change_memory, change_settings, navigate, rename, reset
-from swarmchat.swarm.session.opening import BackgroundLoop, SessionOpening, check_arguments, find_or_make, make_model
+from swarmchat.swarm.session.changes import begin, change_memory, change_settings, navigate, rename, reset, towards
+from swarmchat.swarm.session.opening import (
+    BackgroundLoop,
+    SessionOpening,
+    check_arguments,
+    find_or_make,
+    make_model,
+    run_in,
+)
 from swarmchat.swarm.session.pinning import Pins, pin, unpin
+from swarmchat.swarm.session.running_tasks import BackgroundTasks
 from swarmchat.swarm.session.undo import UndoResult, redo, undo
 from swarmchat.swarm.tools.asking import Answerer
 
@@ -39,20 +45,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
     from swarmchat.swarm.turn.question import Asked
 
-_P = ParamSpec("_P")
 _T = TypeVar("_T")
-_Operation = Callable[Concatenate["Session", _P], Coroutine[Any, Any, _T]]
-
-
-def _exclusive(operation: _Operation[_P, _T]) -> _Operation[_P, _T]:
-    """Have ``operation`` wait for other operations, and run to its end even if its caller is cancelled."""
-
-    @wraps(operation)
-    async def run(session: "Session", /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        async with session._lock:
-            return await run_to_completion(operation(session, *args, **kwargs))
-
-    return run
 
 
 class Session:
@@ -63,6 +56,8 @@ class Session:
 
     def __init__(self, conversation: Conversation, owned: Sequence[Backend | Model] = ()) -> None:
         self._owned = owned
+        self.lock = conversation.lock
+        """Held during a turn or another operation."""
         self.background: BackgroundLoop | None = None
         """The event loop of a session that was opened with ``with``."""
         self.conversation = conversation
@@ -71,11 +66,13 @@ class Session:
         """Where the session is stored."""
         self.swarm, self.primitives = conversation.swarm, conversation.primitives
         """States, memory, storages and bans of the session's client."""
+        self.tasks = BackgroundTasks(conversation, self.lock)
+        """Tasks in the background: ``tasks.start(AGENT, TASK)``."""
         self.steering = conversation.steering
         """Messages of the user to the running turn: ``steering.add(text)``."""
-        self._lock = asyncio.Lock()
 
     @classmethod
+    @explained_method("Session.open")
     def open(
         cls,
         backend: Backend | str,
@@ -127,7 +124,9 @@ class Session:
                 for each in owned:
                     await each.close()
                 raise
-            return cls(conversation, owned)
+            session = cls(conversation, owned)
+            await session.tasks.open()
+            return session
 
         return SessionOpening(opened)
 
@@ -138,10 +137,12 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """Store unsaved records, if the backend is available now, and let other processes open the session."""
+        """Stop tasks, store unsaved records, if the backend is available now, and let other processes open it."""
         try:
+            await self.tasks.close()
             await self.conversation.close()
         finally:
+            self.lock.is_closed = True
             for each in self._owned:
                 await each.close()
 
@@ -159,7 +160,7 @@ class Session:
         from swarmchat.swarm.session.reply import make_reply
 
         events = [event async for event in self.run_turn(message, output=output)]
-        records = [record for record in self.records if record.turn == self.turns]
+        records = [record for record in self.records if record.turn == self.info.highest_turn]
         return make_reply(events, self.agent.name, records, typed=output is not None)
 
     @overload
@@ -175,12 +176,9 @@ class Session:
     def run_sync(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run ``work`` in the session's event loop: ``session.run_sync(session.undo())``.
 
-        Raises RuntimeError unless the session was opened with ``with``.
+        Raises DefinitionError unless the session was opened with ``with``.
         """
-        if self.background is None:
-            work.close()
-            raise RuntimeError("this needs a session that was opened with `with Session.open(…)`: use await here")
-        return self.background.run(work)
+        return run_in(self.background, work)
 
     @property
     def info(self) -> SessionInfo:
@@ -227,8 +225,8 @@ class Session:
 
     @property
     def turns(self) -> int:
-        """The number of turns, undone ones included."""
-        return self.conversation.journal.turns
+        """The number of visible turns, without resets and undone ones."""
+        return self.info.turns
 
     @property
     def last_turn(self) -> int:
@@ -280,7 +278,7 @@ class Session:
         from swarmchat.swarm.turn.mail import take_mail
 
         turn = start_turn(self.conversation, message, output)
-        async with self._lock, aclosing(turn) as events:
+        async with self.lock, aclosing(turn) as events:
             for received in await take_mail(self.conversation, one_wake=False):
                 yield received
             with self.conversation.trace.turn(self.agent.name, self.info):
@@ -296,7 +294,7 @@ class Session:
 
         name = None if agent is None else self.swarm.agent(name_of(agent)).name
         if self.is_new:
-            async with self._lock:
+            async with self.lock:
                 await begin(self.conversation)
         ttl = self.settings.lifetimes.session
         await tell(self.backend, self.info.client, self.info.id, text, agent=name, sender=sender, wake=wake, ttl=ttl)
@@ -308,20 +306,19 @@ class Session:
         """
         from swarmchat.swarm.session.receive import receive
 
-        async with self._lock, aclosing(receive(self.conversation)) as events:
+        async with self.lock, aclosing(receive(self.conversation)) as events:
             async for event in events:
                 yield event
 
     async def wait_for_mail(self, timeout: float = 3600) -> bool:
         """Wait, at most ``timeout`` seconds, until ``receive`` has something to do; return whether it has."""
-        from swarmchat.swarm.turn.mail import to_react_to
+        from swarmchat.swarm.session.waiting import wait_for_mail
 
-        mailbox = keys.session_mailbox(self.info.client, self.info.id)
-        return to_react_to(self.records) is not None or await self.backend.wait(mailbox, timeout)
+        return await wait_for_mail(self.conversation, timeout)
 
-    @_exclusive
+    @exclusive
     async def flush(self) -> None:
-        """Store the records that earlier commits could not. Raises the backend's errors."""
+        """Store what earlier commits could not, or the store has lost. Raises LogLost and the backend's errors."""
         await self.conversation.flush()
 
     async def call_tool(self, tool: "Tool", arguments: Mapping[str, object], *, agent: str) -> "HandCall":
@@ -332,40 +329,40 @@ class Session:
         """
         from swarmchat.swarm.session.hand_call import call_by_hand
 
-        async with self._lock:
+        async with self.lock:
             return await call_by_hand(self.conversation, tool, arguments, agent)
 
-    @_exclusive
+    @exclusive
     async def go_to(self, agent: Agent | str) -> Navigation:
         """Make ``agent`` the active one, as the user wishes; store it. Raises DefinitionError for an unknown agent."""
-        return await navigate(self.conversation, self.navigation.to(self.swarm.agent(name_of(agent)).name))
+        return await navigate(self.conversation, towards(self.conversation, self.swarm.agent(name_of(agent)).name))
 
-    @_exclusive
+    @exclusive
     async def go_back(self) -> Navigation:
         """Go back to the previous agent, if there is one; store it."""
         return await navigate(self.conversation, self.navigation.back())
 
-    @_exclusive
+    @exclusive
     async def reset(self) -> None:
         """Stop sending the conversation so far, as a turn of its own. The log, states, memory and agent stay."""
         await reset(self.conversation)
 
-    @_exclusive
+    @exclusive
     async def rename(self, name: str) -> None:
         """Give the session another name. The caller makes sure that it is free."""
         await rename(self.conversation, clean_text(name))
 
-    @_exclusive
+    @exclusive
     async def change_settings(self, settings: SessionSettings) -> None:
         """Use ``settings`` until the session is closed. Raises DefinitionError for unknown rescue steps."""
         await change_settings(self.conversation, settings)
 
-    @_exclusive
+    @exclusive
     async def change_memory(self, change: Callable[[Any], Awaitable[object]]) -> None:
         """Call ``change`` with the client's PersistMemory, and record what it changes. Raises ClientBanned."""
         await change_memory(self.conversation, change)
 
-    @_exclusive
+    @exclusive
     async def undo(self, turns: int = 1) -> UndoResult:
         """Hide the last ``turns`` turns, or all if fewer, and restore the agent, stack and states before them.
 
@@ -373,7 +370,7 @@ class Session:
         """
         return await undo(self.conversation, turns)
 
-    @_exclusive
+    @exclusive
     async def redo(self, turns: int = 1) -> UndoResult:
         """Show ``turns`` of the undone turns again. Works until something else is done after the undo."""
         return await redo(self.conversation, turns)
@@ -386,15 +383,15 @@ class Session:
         """
         from swarmchat.swarm.session.compaction import compact
 
-        async with self._lock:
+        async with self.lock:
             return await compact(self.conversation, clean_text(focus))
 
-    @_exclusive
+    @exclusive
     async def pin(self, turn: int) -> Pins:
         """Always send ``turn``, even when others are dropped to fit the window. Raises PinError."""
         return await pin(self.conversation, turn)
 
-    @_exclusive
+    @exclusive
     async def unpin(self, turn: int) -> Pins:
         """Treat ``turn`` like any other again. Raises PinError if it is not pinned."""
         return await unpin(self.conversation, turn)

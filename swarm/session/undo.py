@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.messages import text_of, texts_of
+from swarmchat.swarm.common.mistakes import check_value, instance_of
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_lines, record_at, turns_of
-from swarmchat.swarm.persistence.records import APART, Record
+from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation
 from swarmchat.swarm.primitives.session_state import SessionState
@@ -54,7 +55,7 @@ def redoable(records: Sequence[Record]) -> list[int]:
             undone.update(turns_of(record))
         elif record.type == "redo":
             undone.difference_update(turns_of(record))
-        elif record.type not in APART:
+        elif not record.is_apart:
             undone.clear()
     return sorted(undone)
 
@@ -87,9 +88,11 @@ class Timeline:
 
     def take(self, record: Record) -> None:
         """Follow the next record."""
-        if record.type in APART:
-            return
-        if record.type in ("undo", "redo"):
+        if record.is_apart:
+            if record.type != "state":
+                return
+            # A task in the background has changed it.
+        elif record.type in ("undo", "redo"):
             self.move(record.type == "undo", turns_of(record))
         else:
             # Anything else after an undo ends the chance to redo.
@@ -151,14 +154,19 @@ class Timeline:
         return navigation, {name: state.states.get(name) for name in self._state_names}
 
 
+_TURNS = instance_of(int, "a number of turns")
+
+
 async def undo(conversation: Conversation, turns: int) -> UndoResult:
     """Hide the last ``turns`` turns; see ``Session.undo``."""
+    check_value("undo", "turns", turns, _TURNS)
     timeline = await _read_timeline(conversation)
     return await _move(conversation, timeline, "undo", timeline.visible[-turns:] if turns > 0 else [])
 
 
 async def redo(conversation: Conversation, turns: int) -> UndoResult:
     """Show the first ``turns`` of the undone turns; see ``Session.redo``."""
+    check_value("redo", "turns", turns, _TURNS)
     timeline = await _read_timeline(conversation)
     return await _move(conversation, timeline, "redo", timeline.redoable[: max(0, turns)])
 
@@ -185,9 +193,9 @@ async def _move(
     for run in reversed(runs) if kind == "undo" else runs:
         timeline.move(kind == "undo", run)
         navigation, states = timeline.state(swarm.names, swarm.initial)
-        fields: dict[str, Any] = {"from": run[0], "to": run[-1], "last": timeline.last}
+        fields: dict[str, Any] = {"from": run[0], "to": run[-1], "last": timeline.last, "left": timeline.count}
         fields |= {"active": navigation.active, "stack": list(navigation.stack), "states": states}
-        batch.add(kind, turn=conversation.journal.turns, **fields)
+        batch.add(kind, turn=conversation.journal.highest_turn, **fields)
     if batch.records:
         changes = ChangeSet()
         ttl = conversation.settings.lifetimes.session

@@ -8,13 +8,14 @@ The measurements are in docs/decisions/0009.
 
 import asyncio
 import math
-import re
 import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
+
+from swarmchat.swarm.common.patterns import lazy_pattern
 
 if TYPE_CHECKING:
     from swarmchat.swarm.storage.embeddings import Matrix
@@ -23,7 +24,7 @@ _VERSION = 1
 """Part of the name: vectors of another version of the method must not be compared with these."""
 
 # Scripts that put no spaces between words, and Hangul, whose syllables say as much as short words do elsewhere.
-_DENSE = re.compile(
+_DENSE = lazy_pattern(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+)"
 )
 _ACCENTS = dict.fromkeys(range(0x300, 0x370))

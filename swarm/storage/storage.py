@@ -12,7 +12,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from swarmchat.backends import Conflict, Delete, Expect, Put, Write
-from swarmchat.swarm.common.mistakes import Expected, check_value, explained, many
+from swarmchat.swarm.common.mistakes import TEXT, Expected, check_value, explained, many
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import ChangeSet, Store
@@ -197,6 +197,7 @@ class PersistStorage(Generic[T]):
         Raises ValueError for a ``total`` below 1 or a ``score`` that is not a number, EmbeddingError, and what the
         embedder raises.
         """
+        check_value("storage", "search", search, TEXT)
         least = self._embedding.embedder.default_score if score is None else score
         if total < 1:
             raise ValueError(f"total {total}: expected 1 or more")

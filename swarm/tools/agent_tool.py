@@ -5,14 +5,11 @@ from typing import Any, Literal
 
 from swarmchat.swarm.common.mistakes import COUNT, SECONDS, Expected, check_fields, optional
 from swarmchat.swarm.common.names import Named, name_of
-from swarmchat.swarm.tools.context import Context
-from swarmchat.swarm.tools.tool import Tool
+from swarmchat.swarm.tools.context import Assignment, Context
+from swarmchat.swarm.tools.tool import Tool, started_message
 
 History = Literal["none", "summary", "all"]
 HISTORIES = ("none", "summary", "all")
-
-AGENT_TOOL = "agent:"
-"""How the name of an agent begins among the tools of another one: ``agent:researcher``."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,8 @@ class AgentTool(Tool):
         """Have the agent work on the task; return its last answer. Its limits replace the tool's timeout."""
         if ctx.asking is None:
             raise RuntimeError(f"the agent {self.agent_name!r} works only in a turn of a session")
+        if self.background and ctx.starting is not None:
+            return started_message(ctx.starting(Assignment(self.agent_name, arguments["task"], True)))
         return await ctx.asking.run_agent(self, arguments["task"])
 
 
@@ -64,11 +63,13 @@ def agent_tool(
     requests: int | None = None,
     tokens: int | None = None,
     seconds: float | None = None,
+    background: bool = False,
 ) -> AgentTool:
     """Return ``agent`` as a tool; see ``Agent.as_tool``."""
     return AgentTool(
         name or name_of(agent),
         _task,
+        background=background,
         agent=agent,
         description=description,
         history=history,

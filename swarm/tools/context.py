@@ -12,7 +12,7 @@ from swarmchat.swarm.common.names import Named, name_of
 from swarmchat.swarm.context.normalize import NO_RESULT
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.base import Model, ToolCall
-from swarmchat.swarm.persistence.records import RecordType
+from swarmchat.swarm.persistence.records import Record, RecordType
 from swarmchat.swarm.persistence.store import ChangeSet
 
 if TYPE_CHECKING:
@@ -67,6 +67,32 @@ class Asking(Protocol):
         """Have the agent of ``tool``, an AgentTool, work on ``task``; return its last answer. Raises ToolFailure."""
 
 
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A task in the background: an agent works on ``text``, or ``tool`` runs with ``arguments``."""
+
+    agent: str
+    """The agent that works, or that has called the tool."""
+    text: str
+    wake: bool
+    """Whether an agent reacts to the result with a turn of its own."""
+    tool: str = ""
+    arguments: str = ""
+    """As JSON."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of its record, without the id."""
+        about = {"tool": self.tool, "arguments": self.arguments} if self.tool else {}
+        return {"text": self.text, "wake": self.wake, **about}
+
+
+def assigned(record: Record) -> Assignment:
+    """Return what the ``task_start`` record starts."""
+    texts = (record.agent or "", record.text("text"))
+    return Assignment(*texts, record.data.get("wake") is True, record.text("tool"), record.text("arguments"))
+
+
 @dataclass
 class Context(Generic[DepsT]):
     """The argument for the parameter ``ctx`` of a tool, a prompt or a condition.
@@ -98,6 +124,8 @@ class Context(Generic[DepsT]):
     """The timeout of the call, which stands still while somebody is asked."""
     draws: Draws = field(default_factory=Draws, repr=False)
     """Where ``now`` and ``new_id`` come from; what they returned is recorded."""
+    starting: Callable[[Assignment], str] | None = field(default=None, repr=False)
+    """Starts a task in the background and returns its id; ``None`` outside of a turn, and in a task."""
     report: Callable[[str], object] = field(default=lambda progress: None, repr=False)
     """Shows how far a tool is while it runs, such as "3 of 10 pages"."""
 
@@ -139,6 +167,18 @@ class Context(Generic[DepsT]):
         name = name_of(agent)
         self.primitives.check_agent(name)
         self.handoff_to = name
+
+    def spawn(self, agent: Named | str, task: str, *, wake: bool = True) -> str:
+        """Have ``agent`` work on ``task`` in the background once this tool's result is stored; return the task's id.
+
+        Its answer arrives as a message between turns; with ``wake``, the active agent reacts to it then. Raises
+        DefinitionError for an unknown agent, and RuntimeError outside of a turn and in a task.
+        """
+        name = name_of(agent)
+        self.primitives.check_agent(name)
+        if self.starting is None:
+            raise RuntimeError("ctx.spawn works only in a tool that a turn calls, and not in a task")
+        return self.starting(Assignment(name, task, wake))
 
     def show(self, image: Mapping[str, Any]) -> None:
         """Let the model see ``image``, a content part as ``image_file`` returns, beside the tool's result.
@@ -237,6 +277,10 @@ class Outcome:
     """Whether the user changed the arguments."""
     approve: str = "auto"
     """The rule of the tool itself about approval: auto, ask or deny."""
+    effects: bool | None = None
+    """Of a call that the model wrote as text: whether its tool has effects, so that it may need approval."""
+    started: list[tuple[str, Assignment]] = field(default_factory=list)
+    """The tasks in the background that it starts if it succeeds, with their ids."""
     asked: list[tuple[RecordType, dict[str, Any]]] = field(default_factory=list)
     """What the tool asked, with the answers: the types of records and their fields."""
     task: str = ""

@@ -9,11 +9,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, ValidationError, create_model
 from pydantic.errors import PydanticSchemaGenerationError
-from swarmchat.swarm.common.mistakes import described
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from swarmchat.swarm.common.mistakes import described, shown
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.errors import DefinitionError
 
-_SECTION = re.compile(r"(args|arguments|parameters|params)\s*:?\s*$", re.IGNORECASE)
-_AFTER = re.compile(r":?(?:returns?|raises|yields?)\s*:|(?:examples?|notes?)\s*:\s*$", re.IGNORECASE)
+_SECTION = lazy_pattern(r"(args|arguments|parameters|params)\s*:?\s*$", re.IGNORECASE)
+_AFTER = lazy_pattern(r":?(?:returns?|raises|yields?)\s*:|(?:examples?|notes?)\s*:\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,20 @@ def read_signature(function: Callable[..., Any], name: str, context_type: type) 
             f"tool {name!r}: its parameters cannot be described to a model ({described(error)}): "
             "use types that pydantic knows"
         ) from error
+    for field, (_, about) in fields.items():
+        _check_default(name, field, about.default, arguments)
     return Signature(description, {"properties": {}, **plain_schema(schema)}, arguments, context)
+
+
+def _check_default(tool: str, name: str, default: object, arguments: type[BaseModel]) -> None:
+    """Raise DefinitionError for a default that does not fit the annotation. ``None`` is one that Python allows."""
+    if default is None or default is ... or default is PydanticUndefined or isinstance(default, FieldInfo):
+        return
+    try:
+        arguments.__pydantic_validator__.validate_assignment(arguments.model_construct(), name, default)
+    except ValidationError as error:
+        problem = f"the default of {name} is {shown(default)}, which does not fit its annotation"
+        raise DefinitionError(f"tool {tool!r}: {problem} ({error.errors()[0]['msg']})") from error
 
 
 def described_errors(error: ValidationError, whole: str) -> str:

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.hooks import call_hook
-from swarmchat.swarm.common.mistakes import FUNCTION, SECONDS, check_value, optional
+from swarmchat.swarm.common.mistakes import FUNCTION, SECONDS, Expected, check_value, instance_of, optional, shown
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.tools.context import ArgumentsError, Context, ToolTimeoutError
+from swarmchat.swarm.tools.context import ArgumentsError, Assignment, Context, ToolTimeoutError
 from swarmchat.swarm.tools.schema import Signature, described_errors, read_signature
 
 Approve = Literal["auto", "ask", "deny"]
@@ -25,6 +25,7 @@ Available = Callable[[Context[Any]], bool | Awaitable[bool]]
 
 DEFAULT_TIMEOUT = 60.0
 _LONGEST_NAME = 200
+_TOOL = Expected("a function", lambda value: callable(value) and not isinstance(value, type))
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Tool:
     """Called before each request: whether the tool is offered. ``None``: always."""
     effects: bool = True
     """Whether a call changes anything. The rescue asks before it runs such a call that the model wrote as text."""
+    background: bool = False
+    """Whether a call goes on in the background, beside the conversation. Its result arrives as a message."""
     signature: Signature = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +55,7 @@ class Tool:
         """Raise DefinitionError for a name, a timeout or an approval that no tool can have."""
         self._check_name()
         check_value(f"tool {self.name!r}", "timeout", self.timeout, SECONDS)
+        check_value(f"tool {self.name!r}", "background", self.background, instance_of(bool, "True or False"))
         check_value(f"tool {self.name!r}", "available", self.available, optional(FUNCTION))
         if self.approve not in ("auto", "ask", "deny"):
             raise DefinitionError(f"tool {self.name!r}: approve is {self.approve!r}, expected auto, ask or deny")
@@ -111,6 +115,10 @@ class Tool:
         Raises ToolTimeoutError when it takes longer than ``timeout``, and the errors of the function. A function that
         is not async runs in a thread of its own; when it is abandoned, ``ctx.cancelled`` tells it to stop.
         """
+        if self.background and ctx.starting is not None:
+            values = to_json(arguments, fallback=str).decode()
+            task = ctx.starting(Assignment(ctx.agent, f"{self.name}({values})", True, self.name, values))
+            return started_message(task)
         if self.signature.context is not None:
             arguments = {self.signature.context: ctx, **arguments}
         try:
@@ -132,7 +140,7 @@ class Tool:
         if inspect.iscoroutine(result):
             result.close()
             raise DefinitionError("its result is a coroutine that was not awaited: write return await …")
-        return result if isinstance(result, str) else to_json(result, fallback=str).decode()
+        return result if isinstance(result, str) else _as_json(result)
 
 
 @overload
@@ -147,6 +155,7 @@ def tool(
     timeout: float = ...,
     available: Available | None = ...,
     effects: bool = ...,
+    background: bool = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -158,17 +167,24 @@ def tool(
     timeout: float = DEFAULT_TIMEOUT,
     available: Available | None = None,
     effects: bool = True,
+    background: bool = False,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Turn a function into a tool: ``@tool``, or ``@tool(name="…", approve="ask", …)``.
 
     The model gets a description made from the signature and the docstring; a line ``parameter: text`` in the docstring
-    describes that parameter. ``effects=False`` marks a tool that only looks things up. Raises DefinitionError for a
-    signature that cannot be described as JSON schema.
+    describes that parameter. ``effects=False`` marks a tool that only looks things up. With ``background``, a call goes
+    on while the conversation continues, and its result arrives as a message, to which the agent reacts. Raises
+    DefinitionError for a signature that cannot be described as JSON schema.
     """
 
     def make(function: Callable[..., Any]) -> Tool:
-        check_value("tool", "function", function, FUNCTION)
-        return Tool(name or function.__name__, function, approve, timeout, available, effects)
+        check_value("tool", "function", function, _TOOL)
+        called = name or getattr(function, "__name__", None)
+        if called is None:
+            raise DefinitionError(f"tool: {shown(function)} has no name: write tool(name=…)({shown(function)})")
+        if inspect.isasyncgenfunction(function):
+            raise DefinitionError(f"tool {called!r}: it yields, expected a function that returns one result")
+        return Tool(called, function, approve, timeout, available, effects, background)
 
     return make if function is None else make(function)
 
@@ -176,6 +192,27 @@ def tool(
 def as_tool(function: "Tool | Callable[..., Any]") -> Tool:
     """Return ``function`` as a tool, whether or not it was decorated."""
     return function if isinstance(function, Tool) else tool(function)
+
+
+def _as_json(result: object) -> str:
+    """Return a result as JSON; what JSON does not have is its text. Raises DefinitionError if that says nothing."""
+    opaque: list[object] = []
+
+    def as_text(value: object) -> str:
+        kind = type(value)
+        if callable(value) or (kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__):
+            opaque.append(value)
+        return str(value)
+
+    text = to_json(result, fallback=as_text).decode()
+    if opaque:
+        raise DefinitionError(f"its result holds {shown(opaque[0])}, expected a text, or what JSON can hold")
+    return text
+
+
+def started_message(task: str) -> str:
+    """Return the result of a call that goes on as ``task`` in the background."""
+    return f"This goes on in the background as task {task}. Its result will arrive as a message: do not call again."
 
 
 async def _in_thread(call: Callable[[], Any]) -> Any:

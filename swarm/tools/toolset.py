@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.names import nearest, portable_name
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.tools.context import ArgumentsError
 
@@ -14,13 +15,13 @@ if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
 
 # Namespaces that models put before a name: OpenAI's (``functions.``), Gemini's (``default_api.``), and guesses.
-_NAMESPACE = re.compile(r"^(?:functions?|tools?|default_api|namespace)\s*[.:/]\s*", re.IGNORECASE)
+_NAMESPACE = lazy_pattern(r"^(?:functions?|tools?|default_api|namespace)\s*[.:/]\s*", re.IGNORECASE)
 # gpt-oss leaves tokens behind a name (vllm-project/vllm#22578), Kimi a running number.
-_TAIL = re.compile(r"(?:<\|.*|:\d+)$", re.DOTALL)
+_TAIL = lazy_pattern(r"(?:<\|.*|:\d*|\(.*\))$", re.DOTALL)
 _LONGEST_NAME = 200
-_SEPARATORS = re.compile(r"[\s_.-]+")
+_SEPARATORS = lazy_pattern(r"[\s_.\\-]+")
 # The start of a spelling may end anywhere, even inside the separator of a namespace, so all signs are ignored.
-_SIGNS = re.compile(r"[\W_]+")
+_SIGNS = lazy_pattern(r"[\W_]+")
 _PLAIN_NAMESPACES = ("", "functions", "function", "tools", "tool", "defaultapi", "namespace")
 
 

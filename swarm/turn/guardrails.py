@@ -67,6 +67,8 @@ def _refuse(
     further: dict[str, Any] = {"reply": policy.message} if direction == "input" else {}
     if before:
         further["before"] = True
+    elif banned:
+        further["ban_for"] = policy.ban_for
     recorder.add("policy", policy=policy.name, direction=direction, text=text, banned=banned, **further)
     recorder.answer = Answer(policy.message, finish="refused")
     return Refused(policy.name, direction, banned, policy.message)

@@ -92,7 +92,7 @@ async def _summary(child: Conversation, lines: Sequence[str]) -> str:
         data["usage"] = dict(answer.usage)
     data["ms"] = max(0, round((child.journal.now() - started) / timedelta(milliseconds=1)))
     batch = child.batch()
-    batch.add("ask_model", turn=child.journal.turns + 1, agent=child.agent.name, **data)
+    batch.add("ask_model", turn=child.journal.highest_turn + 1, agent=child.agent.name, **data)
     await child.commit(batch)
     if not (text := cleaned(answer.text)):
         raise ToolFailure(f"{model.name} gave no summary of the conversation: try again")

@@ -55,7 +55,8 @@ async def run_turn(
         refused = await turn.admit(question)
         if refused is not None:
             yield refused
-        answered, failed = refused is not None, None
+        # A person answers later, as a message from outside.
+        answered, failed = refused is not None or conversation.agent.is_person, None
         while not answered:
             async with conversation.step():
                 exchange = await turn.request(failed)
@@ -86,12 +87,15 @@ async def run_turn(
             if not decision.again:
                 for event in await turn.accept(exchange, decision):
                     yield event
-            if warning := conversation.cut_warning(exchange.answer.usage, turn.recorder.context_tokens):
+            images = conversation.last_request is not None and bool(conversation.last_request.images)
+            size = turn.recorder.context_tokens
+            if warning := conversation.cut_warning.after(exchange.answer.usage, size, images=images):
                 yield Warned(warning)
             if turn.recorder.answer.tool_calls and not decision.again:
                 async with aclosing(turn.call_tools(exchange, decision)) as events:
                     async for event in events:
                         yield event
+                answered = conversation.agent.is_person
             else:
                 answered = not decision.again
         if refused is None:
@@ -106,6 +110,10 @@ async def run_turn(
         raise
     if problem := await turn.run_after_hooks(None):
         yield Warned(problem)
+    if conversation.agent.is_person:
+        from swarmchat.swarm.turn.people import waits_for_person
+
+        yield await waits_for_person(conversation)
     yield turn.recorder.ended()
 
 
@@ -162,6 +170,7 @@ class _Turn:
         refusal = None if failed is None else failed.refusal
         window = None if refusal is None else _smaller_window(refusal, recorder.context_tokens)
         self._guards.requests += failed is None
+        recorder.renumber()
         if conversation.task is not None:
             conversation.task.check_tokens()
         toolset = await conversation.toolset() if failed is None else failed.toolset

@@ -1,6 +1,8 @@
 """Take the messages that wait for a session into its log, and find the one that an agent is to react to."""
 
 from collections.abc import Sequence
+from itertools import takewhile
+from typing import Any
 
 from swarmchat.backends import Append, ExpectLength, LengthConflict, Truncate
 from swarmchat.swarm.conversation.conversation import Conversation
@@ -23,35 +25,47 @@ async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailR
     the active agent; the first one that wakes another agent goes on waiting, with those behind it. Raises the backend's
     errors.
     """
+    unreadable: int | None = 0
+    while not conversation.journal.is_new:
+        # What a task could not store yet may be another message.
+        async with conversation.step(storing=True):
+            await conversation.store_unsaved()
+            if (unreadable := await _take(conversation, one_wake)) is not None:
+                break
+    if not unreadable:
+        return unseen_mail(conversation)
+    words = ("a message", "was", "it") if unreadable == 1 else (f"{unreadable:,} messages", "were", "them")
+    what, were, them = words
+    lost = f"{what} from outside could not be read and {were} removed: send {them} again"
+    return [Warned(lost), *unseen_mail(conversation)]
+
+
+async def _take(conversation: Conversation, one_wake: bool) -> int | None:
+    """Move messages into the log; return how many of them cannot be read, ``None`` if it is to be tried again."""
     info, ttl = conversation.info, conversation.settings.lifetimes.session
     mailbox = keys.session_mailbox(info.client, info.id)
-    while not conversation.journal.is_new:
-        await conversation.ready()
-        if one_wake and to_react_to(conversation.journal.log.records) is not None:
-            break
-        entries = await conversation.backend.slice(mailbox, 0)
-        if not entries:
-            break
-        mails = [parse_mail(entry) for entry in entries]
-        last = next(
-            (place for place, mail in enumerate(mails) if _starts_turn(conversation, mail, one_wake)), len(mails)
-        )
-        taken = min(len(mails), last + one_wake)
-        if not taken:
-            break
-        may_wake = not (one_wake and await conversation.primitives.find_ban())
-        batch, changes = conversation.batch(), ChangeSet()
-        for mail in filter(None, mails[:taken]):
-            _add_record(conversation, batch, mail, wake=mail.wake and may_wake)
-        changes.write(ExpectLength(mailbox, len(entries)), Truncate(mailbox, 0))
-        changes.write(Append(mailbox, tuple(entries[taken:]), ttl))
-        try:
-            await conversation.commit(batch, changes)
-        except LengthConflict:
-            # Another message has arrived meanwhile.
-            continue
-        break
-    return _unseen(conversation)
+    if one_wake and to_react_to(conversation.journal.log.records) is not None:
+        return 0
+    entries = await conversation.backend.slice(mailbox, 0)
+    mails = [parse_mail(entry) for entry in entries]
+    last = next((place for place, mail in enumerate(mails) if _starts_turn(conversation, mail, one_wake)), len(mails))
+    taken = min(len(mails), last + one_wake)
+    if not taken:
+        return 0
+    may_wake = not (one_wake and await conversation.primitives.find_ban())
+    batch, changes = conversation.batch(), ChangeSet()
+    for mail in filter(None, mails[:taken]):
+        # While a person answers, no agent does: only the operator's side gives the conversation back.
+        answers = not conversation.agent.is_person or mail.act
+        _add_record(conversation, batch, mail, wake=bool(mail.wake and may_wake and answers))
+    changes.write(ExpectLength(mailbox, len(entries)), Truncate(mailbox, 0))
+    changes.write(Append(mailbox, tuple(entries[taken:]), ttl))
+    try:
+        await conversation.commit(batch, changes)
+    except LengthConflict:
+        # Another message has arrived meanwhile.
+        return None
+    return mails[:taken].count(None)
 
 
 def to_react_to(records: Sequence[Record]) -> Record | None:
@@ -65,8 +79,10 @@ def to_react_to(records: Sequence[Record]) -> Record | None:
 
 
 def _starts_turn(conversation: Conversation, mail: Mail | None, one_wake: bool) -> bool:
-    """Whether a message starts a turn of its own, even if a question follows unless ``one_wake``."""
-    if mail is None or not mail.wake:
+    """Whether a message starts a turn of its own, even if a question follows unless ``one_wake``, or calls a tool."""
+    if mail is not None and mail.call is not None:
+        return True
+    if mail is None or not mail.wake or (conversation.agent.is_person and not mail.act):
         return False
     return one_wake or _recipient(conversation, mail) != conversation.agent.name
 
@@ -79,27 +95,32 @@ def _recipient(conversation: Conversation, mail: Mail) -> str:
 def _add_record(conversation: Conversation, batch: Batch, mail: Mail, *, wake: bool) -> None:
     """Add the record of ``mail``; nobody reacts to one for a banned client."""
     agent, message = _recipient(conversation, mail), mail.to_message()
-    fields: dict[str, str | bool] = {
+    fields: dict[str, Any] = {
         "id": mail.id,
         "text": mail.text,
         "sender": mail.sender,
         "wake": wake,
         "sent": mail.sent,
+        "act": mail.act,
     }
     if mail.agent not in (None, agent):
         fields["for"] = mail.agent or ""
-    fields = {name: value for name, value in fields.items() if value}
+    if mail.call is not None:
+        fields["call"] = mail.call
+    fields = {name: value for name, value in fields.items() if value or name == "text"}
     # Of no turn, so that no undo hides it.
     batch.add("mail", turn=0, agent=agent, message=message, tokens=conversation.count(message), **fields)
 
 
-def _unseen(conversation: Conversation) -> list[MailReceived | Warned]:
+def unseen_mail(conversation: Conversation) -> list[MailReceived | Warned]:
     """Return the messages in the log that were not returned before, also those of a commit that seemed to fail."""
     log, events = conversation.journal.log, list[MailReceived | Warned]()
-    for record in log.records:
-        if record.type == "mail" and record.seq >= conversation.mail_seen:
+    new = takewhile(lambda record: record.seq >= conversation.mail_seen, reversed(log.records))
+    for record in reversed([*new]):
+        if record.type == "mail":
             agent, wake = record.agent or "", record.data.get("wake") is True
-            events.append(MailReceived(record.text("text"), record.text("sender"), agent, wake))
+            act = record.text("act")
+            events.append(MailReceived(record.text("text"), record.text("sender"), agent, wake, act))
             if wanted := record.text("for"):
                 events.append(Warned(f"this message was for agent {wanted!r}, which the swarm lacks: {agent} got it"))
     conversation.mail_seen = log.next_seq

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.common.messages import others_of, texts_of
 from swarmchat.swarm.errors import DefinitionError
-from swarmchat.swarm.images.files import check_total, checked
-from swarmchat.swarm.importers.record_builder import message_problem
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.output import OutputType
@@ -57,6 +55,10 @@ def read_question(asked: object) -> Question:
         return Question({"role": "user", "content": clean_text(asked)})
     if not isinstance(asked, Sequence) or isinstance(asked, bytes) or not asked:
         raise DefinitionError(f"the message is {asked!r:.80}: {_EXPECTED}")
+    # Not needed for a text.
+    from swarmchat.swarm.images.files import check_total, checked
+    from swarmchat.swarm.importers.record_builder import message_problem
+
     if all(isinstance(part, Mapping) and "role" not in part for part in asked):
         asked = [{"role": "user", "content": list(asked)}]
     messages = [dict(each) if isinstance(each, Mapping) else each for each in asked]

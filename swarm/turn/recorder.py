@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import BackendError
+from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.context.request_texts import SHORT_DIGEST, new_texts
 from swarmchat.swarm.context.rotation import Rotation
 from swarmchat.swarm.conversation.conversation import Conversation
@@ -26,7 +27,7 @@ class TurnRecorder:
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        self._turn = conversation.journal.turns + 1
+        self._turn = conversation.journal.highest_turn + 1
         self._changes = ChangeSet()
         self._batch = conversation.batch()
         self.answer = Answer()
@@ -57,7 +58,16 @@ class TurnRecorder:
     def add(self, kind: RecordType, /, **data: Any) -> Record:
         """Add a record of the active agent."""
         self._rescues += kind == "rescue"
+        self.renumber()
         return self._batch.add(kind, turn=self._turn, agent=self._conversation.agent.name, **data)
+
+    def renumber(self) -> None:
+        """Give the pending records the next numbers of the log: a task in the background may have stored some."""
+        first, has_records = self._batch.first, bool(self._batch.records)
+        if (growth := self._batch.renumber()) and has_records:
+            # In place: a pending record of a flush has the same list.
+            self.kept_by_flush[:] = [seq + growth * (seq >= first) for seq in self.kept_by_flush]
+            self._answer_seq += growth * (self._answer_seq >= first)
 
     def add_question(self, question: Question, output: str | None = None) -> None:
         """Add the user's message, after those that were given with it, which make turns of their own.
@@ -133,6 +143,9 @@ class TurnRecorder:
             call = outcome.call
             for kind, asked in outcome.asked:
                 self.add(kind, call=call.id, **asked)
+            for task, assignment in outcome.started if outcome.status == "ok" else ():
+                about = {"task": task, "via": call.id, **assignment.fields}
+                self._batch.add("task_start", turn=self._turn, agent=assignment.agent, **about)
             message = self._conversation.blobs.take(
                 {"role": "tool", "tool_call_id": call.id, "content": outcome.content}
             )
@@ -140,6 +153,8 @@ class TurnRecorder:
             data: dict[str, Any] = {"name": call.name, "status": outcome.status, "ms": round(outcome.seconds * 1000)}
             if outcome.approve != "auto":
                 data["approve"] = outcome.approve
+            if outcome.effects is not None:
+                data["effects"] = outcome.effects
             data |= outcome.draws.for_record()
             self.add("tool", message=message, tokens=tokens, **data)
         self._changes.extend(changes)
@@ -154,7 +169,7 @@ class TurnRecorder:
         source, target = self._conversation.agent.name, outcome.handoff
         navigation = self._conversation.navigation.to(target)
         self.add("handoff", **{"from": source, "to": target, "stack": list(navigation.stack), "via": outcome.call.id})
-        await self._conversation.primitives.staging(self._changes).navigation.set(navigation)
+        await self._conversation.stage_navigation(self._changes, navigation, outcome.call.arguments)
         self._conversation.switch(navigation)
         return HandedOver(source, target, navigation.stack)
 
@@ -163,9 +178,15 @@ class TurnRecorder:
 
         The user can send that again, and sees the error.
         """
-        batch, self._batch = self._batch, Batch(self._conversation.journal)
-        changes, self._changes = self._changes, ChangeSet()
-        if batch.records or changes:
+        if self._batch.records or self._changes:
+            # To the end: what waits to be stored when the turn is stopped is not lost, and comes before what follows.
+            await run_to_completion(self._store())
+
+    async def _store(self) -> None:
+        async with self._conversation.step(storing=True):
+            self.renumber()
+            batch, self._batch = self._batch, Batch(self._conversation.journal)
+            changes, self._changes = self._changes, ChangeSet()
             keep = all(record.type != "user" for record in batch.records)
             await self._conversation.commit(batch, changes, keep=keep)
 
@@ -192,10 +213,11 @@ class TurnRecorder:
         """Return the event that closes the turn."""
         answer = self.answer
         recovered = answer.finish != "placeholder" and not self.unusable
+        finish = "person" if self._conversation.agent.is_person and not answer.text else answer.finish
         return TurnEnded(
             self._turn,
             answer.text,
-            answer.finish,
+            finish,
             self.context_tokens,
             answer.usage,
             self._rescues,

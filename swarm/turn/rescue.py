@@ -9,7 +9,6 @@
 Errors of the provider are not answers and never come here.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.agents.rescue_steps import Fault
 from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.mistakes import shown
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, Rescued
-from swarmchat.swarm.errors import LimitReached
+from swarmchat.swarm.errors import HookError, LimitReached
 from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.parsing.call_repair import Repair
-from swarmchat.swarm.parsing.formats import CONTROL, alternatives
+from swarmchat.swarm.parsing.formats import TURN_MARK
 from swarmchat.swarm.tools.context import ArgumentsError
 from swarmchat.swarm.turn import faults
 from swarmchat.swarm.turn.answer_reader import AnswerReader
@@ -35,7 +35,6 @@ _LONGEST_SHOWN = 2000
 """Characters of a bad answer that are shown to the model again."""
 _SILENCE = "Let me think about that again."
 """Shown to the model in place of an answer without text. Whatever stands here, models repeat it."""
-_CONTROL = re.compile(alternatives(CONTROL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +125,11 @@ class Rescue:
         validate = self._conversation.agent.validate
         if validate is None:
             return None
-        problem = await call_hook(f"the check of agent {self._conversation.agent.name!r}", validate, answer.text)
-        return faults.rejected_fault(answer, str(problem)) if problem else None
+        label = f"the check of agent {self._conversation.agent.name!r}"
+        problem: object = await call_hook(label, validate, answer.text)
+        if not isinstance(problem, str | None):
+            raise HookError(f"{label} returned {shown(problem)}, expected a text that says what is wrong, or None")
+        return faults.rejected_fault(answer, problem) if problem else None
 
     @property
     def _output_type(self) -> "OutputType | None":
@@ -190,7 +192,7 @@ class Rescue:
         They are a pair of messages, because the chat templates of some models refuse two messages of one role in a row.
         They use no notation of swarmchat's: models copy it.
         """
-        parts = (part.strip() for part in _CONTROL.split(raw.text))
+        parts = (part.strip() for part in TURN_MARK.split(raw.text))
         bad = next(filter(None, parts), _SILENCE)
         self.tail = (
             {"role": "assistant", "content": bad[:_LONGEST_SHOWN]},

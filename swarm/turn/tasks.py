@@ -58,11 +58,11 @@ class AgentAsking(ToolAsking):
         child.settings = replace(settings, max_requests=tool.requests or settings.task_requests)
         branch.max_tokens = tool.tokens or settings.task_tokens
         async with self._slots:
-            run = _TaskRun(conversation, child, branch, tool, self._run_turn, self._emit)
+            run = TaskRun(conversation, child, branch, tool, self._run_turn, self._emit)
             return await run.result(task, conversation.task_seconds(tool.seconds))
 
 
-class _TaskRun:
+class TaskRun:
     """One task while it runs: ``child`` is its conversation, ``giver`` that of the agent that gave it."""
 
     def __init__(
@@ -83,7 +83,10 @@ class _TaskRun:
         self._emit = emit
 
     async def result(self, task: str, seconds: float | None) -> str:
-        """Return the last answer to ``task``, which may take so many seconds; see ``AgentAsking.run_agent``."""
+        """Return the last answer to ``task``, which may take so many seconds.
+
+        Raises ToolFailure if there is none, and the errors that end a turn.
+        """
         branch, now = self._branch, asyncio.get_running_loop().time
         started, status = now(), "interrupted"
         self._emit(TaskStarted(branch.id, self._agent, task))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,7 +22,7 @@ from swarmchat.swarm.conversation.events import Event, ToolFinished, ToolStarted
 from swarmchat.swarm.errors import AskError, DefinitionError, HookError
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.tools.context import ArgumentsError, Denied, Outcome, ToolFailure, ToolTimeoutError
+from swarmchat.swarm.tools.context import ArgumentsError, Assignment, Denied, Outcome, ToolFailure, ToolTimeoutError
 from swarmchat.swarm.tools.toolset import Toolset
 from swarmchat.swarm.turn.hooking import run_hooks
 from swarmchat.swarm.turn.tasks import AgentAsking, TurnRunner
@@ -143,12 +144,15 @@ class ToolCalls:
                 if self._has_handoff:
                     self._refuse(outcome, "the user was already handed over in this message")
                 elif (target := await self._allowed_target(outcome, target)) is not None:
-                    outcome.status, outcome.handoff = "ok", target
-                    outcome.result = json.dumps({"handed_over_to": target})
+                    if target in conversation.closed:
+                        self._refuse(outcome, conversation.closed[target])
+                    else:
+                        outcome.status, outcome.handoff = "ok", target
+                        outcome.result = json.dumps({"handed_over_to": target})
             else:
                 tool = self._toolset.tools[call.name]
                 if await self._approved(outcome, tool):
-                    if tool.gives_task:
+                    if tool.gives_task and not (tool.background and conversation.task is None):
                         # In the order of the calls, whichever begins first.
                         outcome.task = new_task(conversation)
                     admitted.append((outcome, tool, tool.read_arguments(outcome.call.arguments)))
@@ -179,7 +183,9 @@ class ToolCalls:
             except ArgumentsError as error:
                 raise HookError(f"a hook changed the arguments of {tool.name} to invalid ones: {error}") from error
             outcome.call, outcome.edited = replace(outcome.call, arguments=call.arguments), True
-        answer = await approves(conversation, tool, outcome.call, guess=outcome.call.id in self._guesses)
+        is_guess = outcome.call.id in self._guesses
+        outcome.effects = tool.effects if is_guess else None
+        answer = await approves(conversation, tool, outcome.call, guess=is_guess)
         if isinstance(answer, str) and answer != outcome.call.arguments:
             # The approver has checked the new arguments: invalid ones are a defect there, and end the turn.
             outcome.call, outcome.edited = replace(outcome.call, arguments=answer), True
@@ -195,11 +201,14 @@ class ToolCalls:
     async def _run(self, outcome: Outcome, tool: "Tool", arguments: dict[str, object]) -> None:
         now = asyncio.get_running_loop().time
         started = now()
+        self._conversation.lock.enter_tool()
         ctx = self._conversation.tool_context(outcome.call.id, outcome.changes)
         ctx.asking = AgentAsking(
             self._conversation, ctx, outcome, run_turn=self._run_turn, slots=self._slots, emit=self._events.put_nowait
         )
         outcome.draws = ctx.draws
+        if self._conversation.task is None:
+            ctx.starting = partial(self._start, outcome)
         ctx.report = partial(self._conversation.primitives.tool_progress, tool.name)
         try:
             result = await self._conversation.run_tool(tool, ctx, arguments, outcome)
@@ -233,6 +242,12 @@ class ToolCalls:
         outcome.seconds = now() - started
         if outcome.edited:
             outcome.result = f"{EDITED}{outcome.call.arguments}.\n{outcome.result}"
+
+    def _start(self, outcome: Outcome, assignment: Assignment) -> str:
+        conversation = self._conversation
+        task = conversation.order.new_background_id(conversation.info.tasks)
+        outcome.started.append((task, assignment))
+        return task
 
     async def _follow_handoff(self, outcome: Outcome, target: str) -> None:
         """Hand over to the agent that a tool named, unless it was there before or a hook refuses."""
@@ -283,9 +298,13 @@ def _bounded(text: str, limit: int) -> str:
     return f"{text[:limit]}\n[cut: {len(text):,} characters, max_result allows {limit:,}; ask for less]"
 
 
+_PASSED_BY = re.compile(rf"swarmchat/swarm|^{re.escape(str(Path(asyncio.__file__).parents[1]))}/(?!site-packages)")
+"""Files of the library and of Python itself."""
+
+
 def _place(error: BaseException) -> str:
     """Return the file and the line of the tool in which ``error`` was raised."""
-    frames = [frame for frame in extract_tb(error.__traceback__) if "swarmchat/swarm" not in frame.filename]
+    frames = [frame for frame in extract_tb(error.__traceback__) if not _PASSED_BY.search(frame.filename)]
     return f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
 
 

@@ -8,7 +8,7 @@ from logs import TEA
 TIME = "2026-01-02T03:04:05.000Z"
 
 
-def _record(kind: str, turn: int = 2, **fields: Any) -> dict[str, Any]:
+def _record(kind: str, turn: int = 2, /, **fields: Any) -> dict[str, Any]:
     return {"v": 1, "type": kind, "turn": turn, "ts": TIME, "agent": "till", **fields}
 
 
@@ -26,6 +26,29 @@ _MORE = [
     },
     _record("set", settings={"high": 0.9, "parameters": {"temperature": 1}}),
     _record("rename", name="new"),
+    {
+        **_record("mail", 0),
+        "message": {"role": "user", "content": "shipped"},
+        "id": "m",
+        "text": "shipped",
+        "sent": TIME,
+    }
+    | {"sender": "shop", "wake": True, "for": "nobody"},
+    _record("steer", message={"role": "user", "content": "quick"}, entered="slow"),
+    {**_record("ask_model"), "call": "c1", "model": "m", "key": "k", "messages": [{"role": "user", "content": "q"}]}
+    | {"answer": {"content": "a"}, "finish": "stop", "ms": 1, "usage": {"prompt_tokens": 1}},
+    _record("ask_user", call="c1", question="which?", kind="choice", choices=["tea"], answer="tea"),
+    _record("unsent", text="never"),
+    {
+        **_record("task"),
+        "task": "2.1",
+        "n": 0,
+        "entry": "user",
+        "via": "c1",
+        "message": {"role": "user", "content": "x"},
+    },
+    {**_record("task"), "task": "2.1", "n": 1, "entry": "assistant", "message": {"role": "assistant", "content": "y"}},
+    _record("tools", tools=[{"name": "find", "description": "d", "parameters": {"type": "object"}, "approve": "ask"}]),
     _record("error", error="ModelError", message="x"),
     _record("policy", policy="p", reason="r", where="input"),
     _record("rescue", step="repair", fault="f", detail="d"),
@@ -35,7 +58,14 @@ _MORE = [
         3,
         message={
             "role": "user",
-            "content": [{"type": "text", "text": "hi"}, {"type": "image_url", "image_url": {"url": "http://x/y.png"}}],
+            "content": [
+                {"type": "text", "text": "hi"},
+                {
+                    "type": "image_url",
+                    "image_url": {"url": "blob:image/png;sha256," + "0" * 64},
+                    "image": {"name": "y.png", "type": "image/png", "bytes": 9, "width": 3, "height": 2},
+                },
+            ],
         },
         tokens={"count": 3, "encoding": "o200k_base"},
     ),

@@ -24,7 +24,7 @@ def call(call_id: str, name: str = "find", arguments: Any = "{}") -> dict[str, A
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def asked(text: str) -> Said:
+def asked(text: Any) -> Said:
     return (
         "user",
         "desk",

@@ -1,6 +1,7 @@
 """An MCP server over HTTP that wants a login: `python mcp_oauth_server.py PORT`. Whoever comes is logged in at once.
 
-Each access token holds for LIFETIME seconds, which is how long a server says, not how long it checks.
+Each access token holds for LIFETIME seconds, which is how long a server says, not how long it checks. With CALLBACK,
+the server takes no new programs: it knows ``desk`` with the secret ``s3cret``, and sends browsers to that address only.
 """
 
 import os
@@ -11,10 +12,11 @@ from typing import Any
 from mcp.server.auth.provider import AccessToken, AuthorizationCode, RefreshToken, construct_redirect_uri
 from mcp.server.auth.settings import AuthSettings, ClientRegistrationOptions
 from mcp.server.mcpserver import MCPServer
-from mcp.shared.auth import OAuthToken
+from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 
 PORT = int(sys.argv[1])
 URL = f"http://127.0.0.1:{PORT}"
+CALLBACK = os.environ.get("CALLBACK")
 
 
 class Provider:
@@ -23,6 +25,15 @@ class Provider:
     def __init__(self) -> None:
         self.numbers = count()
         self.clients: dict[str, Any] = {}
+        if CALLBACK:
+            self.clients["desk"] = OAuthClientInformationFull.model_validate(
+                {
+                    "client_id": "desk",
+                    "client_secret": "s3cret",
+                    "redirect_uris": [CALLBACK],
+                    "token_endpoint_auth_method": "client_secret_basic",
+                }
+            )
         self.codes: dict[str, AuthorizationCode] = {}
         self.tokens: dict[str, AccessToken] = {}
         self.renewals: dict[str, RefreshToken] = {}
@@ -81,7 +92,7 @@ server = MCPServer(
         issuer_url=URL,
         resource_server_url=f"{URL}/mcp",
         validate_token_resource=True,
-        client_registration_options=ClientRegistrationOptions(enabled=True),
+        client_registration_options=ClientRegistrationOptions(enabled=not CALLBACK),
     ),
 )
 

@@ -169,6 +169,7 @@ def _harmless(name: str, *texts: str) -> Mutation:
 
 
 _ORDER = SHOP[SHOP.index("@tool\nasync def order") : SHOP.index('@tool(approve="ask")')]
+_WITH_CONTEXT = ("(item: str, grams", "(ctx: Context, item: str, grams")
 _BASKET = 'states=[State("basket", default=list)]'
 _POLICY = 'policies=[Policy("no-swearing", reject_input=["damn"], message="Please stay polite.")]'
 
@@ -240,8 +241,7 @@ MUTATIONS = (
         "a tool hands over",
         "    # In euros.\n",
         '    ctx.handoff_to = "till"\n',
-        "(item: str, grams",
-        "(ctx: Context, item: str, grams",
+        *_WITH_CONTEXT,
     ),
     _change("a policy removed", _POLICY, "policies=[]"),
     _change("a policy renamed", '"no-swearing"', '"politeness"'),
@@ -267,6 +267,23 @@ MUTATIONS = (
     _change("a limit of tool calls", "parameters={", "max_tool_calls=0, parameters={"),
     _change("a type for answers", 'description="Takes the money.")', 'description="Takes the money.", output=int)'),
     _change("answers are checked", 'description="Takes', 'validate=lambda text: "too short", description="Takes'),
+    _change("a tool is never called", '@tool(approve="ask")', '@tool(approve="deny")'),
+    _change("a tool without effects", "@tool\nasync def find_tea", "@tool(effects=False)\nasync def find_tea"),
+    _change("a tool asks the user", "    # In euros.\n", '    await ctx.ask_user("sure?")\n', *_WITH_CONTEXT),
+    _change("an agent as a tool", "[price, find_tea, order]", '[price, find_tea, order, "agent:till"]'),
+    _change(
+        "a parameter with fixed values",
+        "grams: int = 100",
+        "grams: Literal[50, 100] = 100",
+        "from swarmchat.swarm import",
+        "from typing import Literal\n\nfrom swarmchat.swarm import",
+    ),
+    _change("a field added to a tool's result", '"currency": "EUR"', '"currency": "EUR", "tip": 0'),
+    _change("a policy bans", 'polite.")', 'polite.", ban=True)'),
+    _change("a state's type", "default=list)", "default=list, type=list[int])"),
+    _change("a state is shared", "default=list)", "default=list, shared=True)"),
+    _change("the index of a storage", "index=str", "index=lambda item: item[:3]"),
+    _change("an embedder's dimension", "NgramEmbedder()", "NgramEmbedder(8)"),
     _harmless("the name of the swarm", '"shop",', '"tea_shop",'),
     _harmless("a comment", "# In euros.", "# In euros, with tax."),
     _harmless("the docstring of the file", "A shop for tea.", "The tea shop."),
@@ -295,6 +312,18 @@ MUTATIONS = (
         "a condition that always holds", "@tool\nasync def price", "@tool(available=lambda ctx: True)\nasync def price"
     ),
     _harmless("a text made in another way", 'f"{grams} g of {item} cost', 'f"{grams} g " f"of {item} cost'),
+    _harmless("a tool that is not async", "@tool\nasync def price", "@tool\ndef price"),
+    _harmless("defaults that are spelled out", "@tool\nasync def price", '@tool(approve="auto")\nasync def price'),
+    _harmless("a tuple in place of a list", "[price, find_tea, order]", "(price, find_tea, order)"),
+    _harmless("agents in another order", "[clerk, till],", '[till, clerk],\n    default="clerk",'),
+    _harmless("a state's default by another function", "default=list", "default=lambda: []"),
+    _harmless("a docstring over more lines", '"""Price of a tea.', '"""\n    Price of a tea.'),
+    _harmless("a docstring in another style", "    item: name", "    Args:\n        item: name"),
+    _harmless("a pattern that nobody wrote", '["damn"]', '["damn", "darn"]'),
+    _harmless("an unused agent", "[clerk, till],", '[clerk, till, Agent("cook")],'),
+    _harmless("an unused state", "default=list)", 'default=list), State("mood", default="")'),
+    _harmless("an unused storage", "index=str)", 'index=str), Storage("cups", items=[], index=str)'),
+    _harmless("a tool that logs", "    # In euros.\n", '    import logging\n    logging.info("price")\n'),
 )
 
 COLUMNS = (("recorded", "verify"), ("recorded", "tools"), ("written", "verify"), ("written", "tools"))

@@ -168,6 +168,10 @@ class Terminal:
         self.process.wait()
         return self._exit_code()
 
+    def read(self) -> bool:
+        """Show what the program has written by now; return whether it can write more."""
+        return self._read(time.monotonic())
+
     def _exit_code(self) -> int:
         status = self.process.exitstatus
         return 128 + self.process.signalstatus if status is None else int(status)

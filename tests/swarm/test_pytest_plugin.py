@@ -29,7 +29,7 @@ def conversation(name: str, expected: str = "berry", swarm: str = "helpdesk", ta
 
 
 def run_pytest(folder: Path, *arguments: str, ini: str = "") -> tuple[str, int]:
-    (folder / "pytest.ini").write_text(f"[pytest]\naddopts = -p no:cacheprovider\n{ini}\n", "utf-8")
+    (folder / "pytest.ini").write_text(f"[pytest]\n{ini}\n", "utf-8")
     command = [sys.executable, "-m", "pytest", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr, done.returncode
@@ -69,6 +69,14 @@ def test_selection_and_settings(suite: Path):
     assert ("1 passed" in output, code) == (True, 0)
     output, code = run_pytest(suite, "--swarmchat", ini="swarmchat_mode = live")
     assert (code, "swarmchat_mode is 'live', expected verify or tools" in output) == (4, True)
+
+
+def test_the_rows_of_parameters_are_found_by_name_and_run_again_if_they_failed(tmp_path: Path):
+    rows = YAML.replace("    steps:", "    parameters: [{word: berry}, {word: strawberry}]\n    steps:")
+    (tmp_path / "tests.yaml").write_text(rows.replace("contains: berry", 'contains: "${word}"'))
+    for options in (["tests.yaml::from yaml[strawberry]"], ["--lf"]):
+        output, code = run_pytest(tmp_path, "--swarmchat", *options)
+        assert (code, "1 failed" in output, "1 passed" in output) == (1, True, False)
 
 
 def test_an_invalid_file_is_an_error_of_the_collection(tmp_path: Path):

@@ -1,9 +1,13 @@
 """A chat whose session changes in the store: another process goes on, the server forgets, the chat is left then."""
 
+import asyncio
 import json
+from itertools import chain
 
 import pytest
+from logs import answered, asked, lines_of, put_session
 from redis_server import free_port, start_redis
+from swarmchat.backends import open_backend
 from swarmchat.swarm.persistence import keys
 from terminal import at_prompt, say
 
@@ -38,9 +42,9 @@ def test_a_session_that_another_process_went_on_with_is_resumed_in_the_chat(prog
         assert questions(store) == ["one", "two", "three"]
 
 
-@pytest.mark.parametrize("says", [["two"], []], ids=["next turn", "leaving"])
+@pytest.mark.parametrize("says", [["two"], [], ["/undo"]], ids=["next turn", "leaving", "command"])
 def test_what_a_restarted_server_has_lost_is_stored_again(program, server, tmp_path, says):
-    """At the next turn, or when the chat is left without one."""
+    """At the next turn, when the chat is left without one, or before a command shows what is no longer stored."""
     port = free_port()
     with start_redis(tmp_path, port=port) as store, store.client() as client:
         program.invoke("-b", store.url, "-s", "s", "zero")
@@ -51,9 +55,30 @@ def test_what_a_restarted_server_has_lost_is_stored_again(program, server, tmp_p
     with start_redis(tmp_path, port=port) as store:
         assert questions(store) == ["zero"]
         for text in says:
-            say(screen, text, f"You said: {text}")
+            say(screen, text, "turn 2 is undone; now 1 turn" if text == "/undo" else f"You said: {text}")
             assert "stored again" in screen.words
         screen.send("\x04")
         assert screen.wait_for_end() == 0
-        assert questions(store) == ["zero", "one", *says]
+        assert "stored again" in screen.words
+        assert questions(store) == ["zero", "one", *(text for text in says if text != "/undo")]
     chat.__exit__(None, None, None)
+
+
+def test_a_message_comes_back_if_a_part_of_the_session_is_gone(program, server, tmp_path):
+    async def fill(url):
+        backend = open_backend(url)
+        turns = ([asked(f"{turn}: {[*range(30)]}"), answered("fine")] for turn in range(300))
+        await put_session(backend, lines_of(chain(*turns)))
+        await backend.close()
+
+    with start_redis(tmp_path) as store:
+        asyncio.run(fill(store.url))
+        with program.chat("-b", store.url, "-s", "tea", "-S", "assistant", "--max-context", "2000") as chat:
+            say(chat, "one", "You said: one")
+            with store.client() as client:
+                client.flushall()
+            chat.send("two\r")
+            chat.wait_for("older ones were not in memory and are gone")
+            chat.wait_for("your message was not stored; it is back at the prompt")
+            chat.send("\r")
+            chat.wait_for("You said: two")

@@ -35,7 +35,7 @@ def test_undo_and_redo(program):
         screen.send(CTRL_D)
         assert screen.wait_for_end() == 0
     with program.chat(*where) as screen:
-        screen.wait_for("resumed after 3 turns")
+        screen.wait_for("resumed after 1 turn;")
         screen.wait_for("you: play 5")
         assert "red" not in screen.text
         say(screen, "/redo", "turn 2 is back")

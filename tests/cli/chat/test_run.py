@@ -379,3 +379,14 @@ def test_more_than_max_input_is_refused_before_anything_else(program, server, ar
         "send less, or raise max_input\n"
     )
     assert not server.chats
+
+
+def test_a_run_waits_for_its_tasks_in_the_background_and_prints_their_results(office):
+    steps = "hello\n/task --wake boss note tea\n/tasks\n"
+    done = script(office, steps, "-S", "office.py", "-m", "demo", "-b", "memory")
+    assert done.code == 0, done.err
+    assert "task b1 has started" in done.err
+    assert "message from boss, task b1 ❯ Done: note tea" in done.err
+    assert "b1 · boss · " in done.out + done.err
+    # The clerk has reacted to the message.
+    assert "news for you: Done: note tea" in done.out

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.error import HTTPError
@@ -26,12 +26,15 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+@contextmanager
+def serving(**environment: str) -> Iterator[int]:
     """A server whose tokens hold for a second, as it says."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, HELPER, str(port)], env={"LIFETIME": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, HELPER, str(port)],
+        env={"LIFETIME": "1", **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         while not listens(port):
@@ -40,6 +43,12 @@ def port() -> Iterator[int]:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with serving() as port:
+        yield port
 
 
 def test_a_login_and_its_tokens(program, port):
@@ -90,6 +99,37 @@ def test_a_login_with_a_browser_elsewhere(program, port):
         screen.wait_for("expected http://127.0.0.1:…/callback?code=…")
         screen.send(ended + ENTER)
         screen.wait_for("logged in to hub: 1 tool")
+
+
+def test_a_server_that_takes_no_new_programs(program):
+    callback = free_port()
+    with serving(CALLBACK=f"http://127.0.0.1:{callback}/callback") as port:
+        add = ("mcp", "add", "hub", "--url", f"http://127.0.0.1:{port}/mcp")
+        program.invoke(*add)
+        refused = program.invoke("mcp", "login", "hub")
+        assert (refused.code, "register swarmchat there, and set client_id" in refused.err) == (69, True), refused.err
+
+        program.invoke(
+            *add, "--client-id", "desk", "--client-secret", "${HUB_SECRET}", "--callback-port", str(callback)
+        )
+        assert (
+            "needs the environment variable HUB_SECRET, which is not set" in program.invoke("mcp", "login", "hub").err
+        )
+        for secret, code, said in (
+            ("wrong", 69, "refuses client_id or client_secret"),
+            ("s3cret", 0, "logged in to hub: 1 tool"),
+        ):
+            program.env["HUB_SECRET"] = secret
+            login = program.start("mcp", "login", "hub")
+            login.stdout.readline()
+            urlopen(login.stdout.readline().strip()).close()
+            assert said in "".join(login.communicate())
+            assert login.returncode == code
+        assert program.invoke("mcp", "test", "hub").out.startswith("hub: 1 tool\n")
+        assert "s3cret" not in (program.home / ".config/swarmchat/mcp-logins/hub.json").read_text("utf-8")
+        # The token has expired, and is renewed with the secret only.
+        program.env["HUB_SECRET"] = "changed"
+        assert "it wants a login" in program.invoke("mcp", "test", "hub").out
 
 
 def test_logins_that_cannot_be(program, port):

@@ -2,10 +2,13 @@
 
 import json
 import re
+import shlex
 import signal
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+import yaml
 from model_server import text
 
 DIFFERENT, BAD = 3, 65
@@ -208,3 +211,32 @@ def test_what_does_not_go_together(arguments, message, program):
     write(program, "b.jsonl", conversation("first"), conversation("second"))
     done = program.invoke("replay", "b.jsonl", *arguments)
     assert (done.out, done.code, message in done.err) == ("", 2, True)
+
+
+JUNIT = {
+    "testsuites": {"name", "time", "tests", "failures", "errors"},
+    "testsuite": {"name", "tests", "failures", "errors", "time", "skipped", "timestamp", "hostname", "id"},
+    "testcase": {"name", "time", "classname"},
+    "failure": {"type", "message"},
+    "error": {"type", "message"},
+}
+"""The attributes that both the schema of Jenkins' xUnit plugin and GitLab take."""
+
+
+@pytest.mark.parametrize("wanted", ["berry", "strawberry"])
+def test_the_ci_files_in_the_documentation_work(wanted, program):
+    page = (Path(__file__).parents[3] / "docs" / "replay.md").read_text("utf-8").partition("## In CI")[2]
+    github, gitlab = (yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```$", page, re.DOTALL | re.M))
+    scripts = [step["run"] for step in github["jobs"]["replay"]["steps"] if "run" in step], gitlab["replay"]["script"]
+    (program.folder / "shop.py").write_text("from swarmchat.examples.helpdesk import swarm\n")
+    (program.folder / "transcripts").mkdir()
+    write(program, "transcripts/a.jsonl", conversation("first", wanted))
+    for install, run in scripts:
+        assert install == 'pip install "swarmchat[yaml]"'
+        command = shlex.split(run.replace("$GITHUB_STEP_SUMMARY", "summary.md"))
+        assert program.invoke(*command[1:]).code == (0 if wanted == "berry" else DIFFERENT)
+    assert ("strawberry" in (program.folder / "summary.md").read_text()) == (wanted == "strawberry")
+    report = ElementTree.parse(program.folder / gitlab["replay"]["artifacts"]["reports"]["junit"])
+    for element in report.iter():
+        assert set(element.keys()) <= JUNIT[element.tag]
+        assert element.tag != "testsuite" or {"name", "tests", "failures", "errors"} <= set(element.keys())

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from model_server import text
+from model_server import text, tool_calls
 from swarmchat.examples import helpdesk
 
 DIFFERENT, USAGE = 3, 2
@@ -83,7 +83,7 @@ def test_record_writes_jsonl_too(program):
     ("text", "options", "message"),
     [
         ("steps: [{user: hi}]", [], "a step shares its line with others"),
-        ("steps:\n  - user: hi\nparameters: [{a: 1}]", [], "each row of its parameters has answers of its own"),
+        ("steps:\n  - user: hi\nparameters: [{a: 1}, {a: 1}]", [], "another row of its parameters is the same"),
         ("steps:\n  - user: hi", ["--update"], "leave out --mode, --update"),
         ("steps:\n  - user: hi", ["-m", "other"], "--record keeps the answers of one model"),
     ],
@@ -95,6 +95,59 @@ def test_what_cannot_be_recorded_stays_as_it_is(text, options, message, program)
     assert message in done.err
     assert done.code in (USAGE, 65)
     assert path.read_text() == text
+
+
+PRICES = """\
+# One conversation for each row.
+parameters:
+  - {item: tea, euros: "4"}
+  - {item: rum, euros: "9"}
+steps:
+  - user: how much is ${item}?
+  # Still here.
+  - expect: {tools: [{price: {item: "${item}"}}], contains: "${euros}"}
+  - user: bye
+"""
+SHOP = """\
+from swarmchat.swarm import Agent, Swarm, tool
+
+@tool
+def price(item: str) -> str:
+    return f"{4 if item == 'tea' else 9} ${{x}}"
+
+swarm = Swarm("shop", [Agent("clerk", "You sell tea.", tools=[price])])
+"""
+
+
+@pytest.mark.parametrize("name", ["t.yaml", "t.jsonl"])
+def test_each_row_of_parameters_has_a_recording_which_can_be_updated(name, program, server):
+    path = program.folder / name
+    path.write_text(PRICES)
+    if name == "t.jsonl":
+        steps = [
+            {"type": "session", "parameters": [{"item": "tea", "euros": "4"}, {"item": "rum", "euros": "9"}]},
+            {"type": "user", "text": "how much is ${item}?"},
+            {"type": "expect", "tools": [{"price": {"item": "${item}"}}], "contains": "${euros}"},
+            {"type": "user", "text": "bye"},
+        ]
+        path.write_text("\n".join(map(json.dumps, steps)))
+    before = path.read_text()
+    (program.folder / "shop.py").write_text(SHOP)
+    for item, euros in (("tea", 4), ("rum", 9)):
+        call = {"index": 0, "id": item, "function": {"name": "price", "arguments": json.dumps({"item": item})}}
+        server.reply(tool_calls([call]), text(f"{euros} euros, not ${{y}}"), text("Goodbye."))
+    command = ("replay", name, "-S", "shop.py")
+    done = program.invoke(*command, "--record")
+    assert (done.err, done.code, f"{name}: recorded 4 turns" in done.out) == ("", 0, True)
+    recorded = path.read_text()
+    # What is the same in all rows is written once.
+    assert (recorded.count("Goodbye."), recorded.count("not $${y}"), recorded.count("when")) == (1, 2, 6)
+    assert set(before.splitlines()) <= set(recorded.splitlines())
+    assert program.invoke(*command, "--mode", "tools").code == 0
+
+    (program.folder / "shop.py").write_text(SHOP.replace("else 9}", "else 10}"))
+    done = program.invoke(*command, "--mode", "tools", "--update", "--yes")
+    assert (done.code, path.read_text()) == (0, recorded.replace("9 $${x}", "10 $${x}"))
 
 
 def test_a_verdict_is_recorded_and_counts_offline(program, server):

@@ -234,7 +234,7 @@ def replay_shop(program, records, mode="verify", old="", new="", more=()):
         ("price", "Price", "the model called an unknown tool ('price' is Price)"),
         ("tools=[price, pay]", "tools=[pay]", "the model called an unknown tool ('price')"),
         ("item: str", "item: int", "the arguments of a call do not fit its tool (price: item: "),
-        ("item: str", "item: list[str]", "the arguments of a call do not fit its tool (price: item: "),
+        ("item: str", "item: list[str]", "the arguments of a call do not fit its tool (the arguments of price"),
         ("item: str", "name: str", "the arguments of a call do not fit its tool (price: "),
         ("item: str)", "item: str, size: int)", "the arguments of a call do not fit its tool (price: size: "),
     ],
@@ -378,6 +378,7 @@ def test_without_a_swarm_the_tools_are_those_that_are_expected(program):
         (3, b'{"type":"user","text":"a"}\n{"type":"expect","matches":"("}\n', "is not a regular expression"),
         (3, b'{"type":"user","text":"a"}\n{"type":"expect"}\n', "it expects nothing"),
         (3, b'{"type":"user","text":"a"}\n{"type":"assistant","calls":[{"tool":"x"}]}\n', "a call is"),
+        (3, b'{"type":"user","text":"a"}\n{"type":"assistant","message":{"tool_calls":true}}\n', "expected a list"),
         (
             3,
             b'{"type":"user","text":"a"}\n{"type":"assistant","calls":[{"name":"x","args":1}]}\n',

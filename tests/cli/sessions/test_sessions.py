@@ -407,9 +407,7 @@ def test_fork(program, place, tea):
     assert "cake" not in sessions(program, "show", "tea-2", *place)
     assert json.loads(program.invoke("state", "-s", "tea-2", "--json", *place).out) == {"order": ["tea"]}
     assert program.invoke("state", "-s", "mine", "--json", *place).out == "{}\n"
-    assert "has only 2 turns: --turn 3 does not exist" in refused(
-        program, "fork", "tea", "x", "--turn", "3", *place, code=2
-    )
+    assert "has no turn 3: its last one is 2" in refused(program, "fork", "tea", "x", "--turn", "3", *place, code=2)
     assert "has a session 'mine'" in refused(program, "fork", "tea", "mine", *place, code=2)
 
 

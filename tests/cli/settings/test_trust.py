@@ -198,6 +198,28 @@ def test_a_chat_asks_once_and_again_after_a_change(repository):
     assert "not used: swarm, base_url" in repository.invoke("-m", "demo", "hello!").err
 
 
+@pytest.mark.parametrize("swarm", ["evil.py", "evil:swarm", "shop", "./shop/swarm.toml", "shop.desk:swarm"])
+@pytest.mark.parametrize(
+    "changed", ["tools.py", "inner/more.py", "inner/__pycache__/more.cpython-311.pyc", "inner/x.so"]
+)
+def test_consent_is_for_all_that_a_swarm_can_import(swarm, changed, tmp_path):
+    shop = tmp_path / "shop"
+    root = tmp_path if swarm.startswith("evil") else shop
+    for file in (tmp_path / "evil.py", shop / "swarm.toml", root / changed):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"1234\1\0\0\0")
+    consents, path = Consents(tmp_path / "trusted.json"), tmp_path / PROJECT_FILE
+    consents.give(path, content := {"swarm": swarm})
+    assert consents.has(path, content)
+    # What Python writes when it runs the swarm changes nothing.
+    (root / "inner/__pycache__").mkdir(parents=True, exist_ok=True)
+    (root / "inner/__pycache__/a.pyc").write_bytes(b"1234" + bytes(12))
+    (root / "data.json").write_text("{}", "utf-8")
+    assert consents.has(path, content)
+    (root / changed).write_bytes(b"1234\1\0\0\0changed")
+    assert not consents.has(path, content)
+
+
 def test_trust_without_a_terminal(repository):
     refused = repository.invoke("trust")
     assert (refused.code, "pass --yes if you have read this" in refused.err) == (2, True)
@@ -209,3 +231,20 @@ def test_trust_without_a_terminal(repository):
     (repository.folder / PROJECT_FILE).write_text("plain = true\n", "utf-8")
     assert "sets nothing that needs your consent" in repository.invoke("trust").out
     assert repository.invoke("trust", "nowhere").code == 2
+
+
+def test_a_session_does_not_run_a_swarm_that_a_folder_chose_and_changed(repository):
+    code, ran = repository.folder / "evil.py", repository.folder / "ran"
+    assert repository.invoke("trust", "--yes").code == 0
+    repository.invoke("-m", "demo", "-s", "s", "hello")
+    repository.folder = repository.folder / "elsewhere"
+    repository.folder.mkdir()
+    for _ in range(2):
+        assert repository.invoke("-s", "s", "hello").code == 0
+    ran.unlink()
+    code.write_text(code.read_text("utf-8") + "# changed\n", "utf-8")
+    refused = repository.invoke("-c", "hello")
+    assert (refused.code, "which you do not trust as it is now: see swarmchat trust" in refused.err) == (78, True)
+    assert not ran.exists()
+    assert repository.invoke("-c", "-S", str(code), "hello").code == 0
+    assert ran.exists()

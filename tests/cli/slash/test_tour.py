@@ -60,6 +60,12 @@ go on
 /back | clerk
 /debug last | "records"
 /model demo | demo answers
+/task boss weigh the lamp | task b1 has started
+/tasks | weigh the lamp
+/task 1 | b1 · boss
+! /task boss | usage
+! /task 9 | no task b9
+! /task 9 stop | does not run
 /history | hello there
 /history lamp | story
 /search lamp | box

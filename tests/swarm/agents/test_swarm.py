@@ -506,6 +506,7 @@ def test_a_policy_refuses_and_bans_for_every_process(backend_url):
             "direction": "input",
             "text": "How is the Weather?",
             "banned": True,
+            "ban_for": None,
             "reply": "Not that.",
         }
         await backend.close()

@@ -26,6 +26,7 @@ from logs import (
     write_file,
 )
 from markdown_it import MarkdownIt
+from pictures import picture_url
 from swarmchat.backends import Append, open_backend
 from swarmchat.swarm.archive.dialogue import dialogue
 from swarmchat.swarm.archive.export import as_html, as_markdown, as_messages, as_openai
@@ -295,6 +296,17 @@ def test_exports_are_valid_whatever_the_log_holds(lines):
     assert set(re.findall(r"</?([^\s>]*)", body)) <= tags
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", page)
     "".join(as_markdown(_info(), records_of(lines))).encode()
+
+
+def test_a_page_shows_images_up_to_a_limit():
+    large = picture_url(b"\xff\xd8\xff" + bytes(8_000_000), "jpeg")
+    small, others = (
+        picture_url(b"GIF89a", "gif"),
+        (picture_url(b"<svg>"), picture_url(b"<svg>", "svg+xml"), "https://x"),
+    )
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in (large, large, small, *others)]
+    page = "".join(as_html(_info(), records_of(lines_of([asked(parts), answered("A cat.")]))))
+    assert re.findall('<img src="(.{30})', page) == [large[:30], small]
 
 
 @given(TEXTS)

@@ -41,7 +41,10 @@ def counted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return request.param, table
 
 
-@given(st.lists(st.sampled_from(WORDS) | st.text(st.sampled_from(SIMPLE), max_size=5)).map("".join))
+@given(
+    st.lists(st.sampled_from(WORDS) | st.text(st.sampled_from(SIMPLE), max_size=5)).map("".join)
+    | st.text(st.sampled_from([each for each in SIMPLE if each.isascii()]), max_size=20)
+)
 def test_a_table_counts_as_the_encoder_does(counted: tuple[str, TokenTable], text: str) -> None:
     name, table = counted
     length = len(load_encoding(name).encode_ordinary(text))

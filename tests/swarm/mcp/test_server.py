@@ -19,6 +19,9 @@ from swarmchat.swarm.mcp.servers import matches
         ({"command": "a", "env": {"A": 1}}, "env is {'A': 1}, expected a table of strings"),
         ({"command": "a", "argz": []}, "has no setting 'argz'; did you mean 'args'?"),
         ("a", "is 'a', expected a table with command or url"),
+        ({"url": "http://b", "client_secret": "s"}, "has client_secret, but no client_id: give both"),
+        ({"command": "a", "client_id": "c"}, "has client_id, but no url to log in to: remove it"),
+        ({"url": "http://b", "callback_port": 65536}, "callback_port is 65536, expected a port, 0 to 65535"),
     ],
 )
 def test_what_no_server_can_be(fields, problem):
@@ -39,6 +42,7 @@ def test_a_file_of_another_program_is_read_as_it_is():
             "mcpServers": {
                 "files": {"type": "stdio", "command": "npx", "args": ["-y", "x"], "env": {"A": "b"}, "alwaysAllow": []},
                 "hub": {"serverUrl": "https://hub/mcp", "headers": {"Authorization": "Bearer ${TOKEN}"}},
+                "desk": {"httpUrl": "https://desk/mcp", "oauth": {"clientId": "c", "callbackPort": 8765, "x": 1}},
                 "off": {"command": "x", "disabled": True},
             },
             "other": 1,
@@ -47,6 +51,7 @@ def test_a_file_of_another_program_is_read_as_it_is():
     assert servers == [
         McpServer("files", "npx", ["-y", "x"], {"A": "b"}),
         McpServer("hub", url="https://hub/mcp", headers={"Authorization": "Bearer ${TOKEN}"}),
+        McpServer("desk", url="https://desk/mcp", client_id="c", callback_port=8765),
     ]
     for content in ({}, [], {"mcpServers": []}):
         with pytest.raises(DefinitionError, match="it has no servers"):

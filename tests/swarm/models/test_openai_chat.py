@@ -18,6 +18,7 @@ from chat_rules import check_messages
 from model_server import Cut, Gate, ModelServer, chunk, failure, server_fixture, stream, text, tool_calls, whole
 from swarmchat.swarm.errors import (
     ContextTooLong,
+    DefinitionError,
     ModelAuthError,
     ModelBusy,
     ModelError,
@@ -537,7 +538,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize("url", ["localhost:11434", "ftp://x/v1", "http://", "nonsense"])
     def test_an_address_must_be_one(self, url: str):
-        with pytest.raises(ValueError, match="expected an address such as"):
+        with pytest.raises(DefinitionError, match="expected an address such as"):
             OpenAIModel("m", base_url=url)
 
     def test_a_strict_server_refuses_what_openai_refuses(self, server: ModelServer):

@@ -47,6 +47,8 @@ TOO_LONG = {
     "reasoning": lambda: stream(*[chunk({"reasoning": "x" * 1000})] * 20),
     "arguments": lambda: stream(*[calls("x" * 1000)] * 20),
     "names": lambda: stream(*[chunk({"tool_calls": [{"id": "x" * 1000}]})] * 20),
+    "empty calls": lambda: stream(*[chunk({"tool_calls": [{"index": index}]}) for index in range(20)]),
+    "fields of calls": lambda: stream(*[chunk({"tool_calls": [{"index": 0, "x": "x" * 1000}]})] * 20),
     "details": lambda: stream(*[chunk({"reasoning_details": [{"type": "a", "text": "x" * 1000}]})] * 20),
     "one line": lambda: Reply([b"data: ", *[b"x" * 1000] * 20, Gate()], headers=EVENTS),
     "comments": lambda: Reply([*[b": still here\n\n" * 100] * 20, Gate()], headers=EVENTS),

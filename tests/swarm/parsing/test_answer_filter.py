@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
 from swarmchat.swarm.parsing.call_finder import Leak
-from swarmchat.swarm.parsing.formats import CONTROL, HARMONY, OPENERS, THOUGHTS
+from swarmchat.swarm.parsing.formats import CONTROL, HARMONY, OPENERS, THOUGHTS, marks_for
 from swarmchat.swarm.tools.tool import tool
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -425,3 +425,16 @@ def test_the_work_is_in_proportion_to_the_answer(flood: str, size: int) -> None:
     short = work(2_500)
     assert short <= 25 * 2_500
     assert work(5_000) <= 2.5 * short + 2_500
+
+
+def test_the_pattern_of_all_marks_is_compiled_for_a_text_that_may_have_one():
+    marks = marks_for(TOOLSET.names)
+    for text, needed in (
+        ("It takes four days.\n\nNo [more](of): 2 > 1.", False),
+        ("<think>So.</think>Four days.", True),
+    ):
+        vars(marks).pop("_interest", None)
+        output = AnswerFilter(TOOLSET)
+        pieces = [*output.feed(text), *output.finish()]
+        assert pieces
+        assert ("_interest" in vars(marks)) == needed

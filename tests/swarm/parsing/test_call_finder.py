@@ -340,7 +340,7 @@ def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: s
         "[link](https://example.com)",
         "- find_fact(about='x')",
         "> <b>quoted</b> [TOOL_CALLS] is a token",
-        "Action: run\nAction Input: now",
+        "Action: run\nInput: now",
         "Action plan:\n1. go",
         '{"find_fact": {"abut": "x"}}',
         "facts = find_facts()\nif facts:\n    now()\nfind_fact(about='x')",

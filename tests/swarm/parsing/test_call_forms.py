@@ -56,6 +56,40 @@ WHOLE = [
     f"<tool_call>{CALL}",
     f"<tool_call>{CALL}\n</tool",
     f"```json\n{CALL}",
+    f"&lt;tool_call&gt;{CALL}&lt;/tool_call&gt;",
+    f"&lt;tool_call&gt;\n{CALL.replace(chr(34), '&quot;')}\n&lt;/tool_call&gt;",
+    "&lt;function=get_weather&gt;&lt;parameter=city&gt;Paris&lt;/parameter&gt;&lt;/function&gt;",
+    f"&#60;tool_call&#62;{CALL}&#60;/tool_call&#62;",
+    f"\\<tool_call\\>{CALL}\\</tool_call\\>",
+    f"＜tool_call＞{CALL}＜／tool_call＞",
+    f"【TOOL_CALLS】[{CALL}]",
+    f"＜｜tool▁calls▁begin｜＞＜｜tool▁call▁begin｜＞function＜｜tool▁sep｜＞get_weather\njson\n{ARGUMENTS}",
+    f"[tool_call]{CALL}[/tool_call]",
+    f"[TOOL CALL] {CALL}",
+    f"<Tool-Call>{CALL}</Tool-Call>",
+    '{"name": "get_weather", "arguments": "city": "Paris"}',
+    '{"name": "get_weather" "arguments": {"city": "Paris"}}',
+    '{"name": "get_weather", "arguments": {"city": Paris}}',
+    '{"name": "get_weather", "city": "Paris"}',
+    '<tool_call>"name": "get_weather", "arguments": {"city": "Paris"}</tool_call>',
+    '<tool_call>{"name" => "get_weather", "arguments" => {"city" => "Paris"}}</tool_call>',
+    '<tool_call>{"name": "get_weather", "arguments": {"city": "Paris"}, "reason": "asked"}</tool_call>',
+    '<tool_call>{"call": {"name": "get_weather", "arguments": {"city": "Paris"}}}</tool_call>',
+    f"<tool_call>{json.dumps(CALL)}</tool_call>",
+    "<tool_call>\nname: get_weather\narguments:\n  city: Paris\n</tool_call>",
+    "<tool_call>\n- tool: get_weather\n  city: 'Paris'\n</tool_call>",
+    "<tool_call>`get_weather(city='Paris')`</tool_call>",
+    f"<tool_call>get_weather: {ARGUMENTS}</tool_call>",
+    '<get_weather city="Paris"/>',
+    f"<tool_invocation>{CALL}</tool_invocation>",
+    "<execute_tool>get_weather(city='Paris')</execute_tool>",
+    f"TOOL: get_weather\nARGS: {ARGUMENTS}",
+    "CALL get_weather(city='Paris')",
+    f"Tool call: {CALL}",
+    f"**Function:** `get_weather`\n**Parameters:** {ARGUMENTS}",
+    f"Calling get_weather with the arguments {ARGUMENTS}",
+    "Action: get_weather[Paris]",
+    f"Action: get_weather\nAction Input: {ARGUMENTS}\nObservation: sunny\nFinal Answer: It is sunny.",
     # Only the bracket around whole arguments is missing, and the model has closed its frame.
     f"<tool_call>{CALL[:-1]}\n</tool_call>",
 ]
@@ -76,8 +110,15 @@ REFUSED = [
     ('[TOOL_CALLS]get_weather{"city": "Paris"', "get_weather", "cut off"),
     ('{"name": "get_weather", "arguments": {"city" Paris}}', "get_weather", "cannot be read"),
     ('```json\n{"name": "get_weather", "arguments": {"city" Paris}}\n```', "get_weather", "cannot be read"),
-    ('{"name": "get_weather", "arguments": "city": "Paris"}', "get_weather", "cannot be read"),
     ("get_weather(city='Paris'", "get_weather", "cut off"),
+    ('&lt;tool_call&gt;{"name": "get_weather", "argu', "get_weather", "cut off"),
+    ("Action: get_weather\nAction Inp", "get_weather", "cut off"),
+    ("TOOL: get_weather", "get_weather", "cut off"),
+    ('<get_weather city="Par', "get_weather", "cut off"),
+    ("<tool_call>\nname: get_weather\narguments:\n  city: Par", "get_weather", "cut off"),
+    ('<tool_call>{"name": "get_weather", "arguments": {"city": 10:30}}</tool_call>', "get_weather", "cannot be read"),
+    ("<tool_call>{'name': 'get_weather', 'arguments': {'city': 'L'Aquila'}}</tool_call>", "get_weather", "cannot"),
+    ("Action: get_wether\nAction Input: Paris", "get_wether", "did you mean 'get_weather'?"),
     ("get_weather(city='Paris', unit=", "get_weather", "cut off"),
     ("[get_weather(city='Paris')", "get_weather", "cut off"),
     ("```python\nget_weather(city='Paris'", "get_weather", "cut off"),
@@ -109,6 +150,10 @@ NO_CALL = [
     ('<tool_response>\n{"temperature": 18}\n</tool_response>', ""),
     ('<tool_response>\n{"temperature": 18}', ""),
     ('It is 18.\n<tool_response>{"temperature": 18}</tool_response>\nFine.', "It is 18.\nFine."),
+    ("[TOOL_RESULTS] 18 [/TOOL_RESULTS]\nIt is 18.", "It is 18."),
+    ("<｜tool▁outputs▁begin｜>18<｜tool▁outputs▁end｜>It is 18.", "It is 18."),
+    ("It is 18.\n</tool_call>", "It is 18."),
+    ("<tool_call>\nI will look.", "I will look."),
     (DEFINITION, ""),
     (f'{{"type": "function", "function": {DEFINITION}}}', ""),
     (f"<tool_call>{DEFINITION}</tool_call>", ""),
@@ -129,6 +174,17 @@ EXAMPLES = [
     f"I'd call the tool:\n{CALL}",
     f"So sähe der Aufruf aus:\n{CALL}",
     f"One writes:\n{CALL}\nor, to begin with, this:\n{CALL}",
+]
+
+
+MENTIONS = [
+    "In HTML, write &lt;b&gt; for bold, and &lt;tool_call&gt; for <tool_call>.",
+    f"&lt;tool_call&gt;{CALL}&lt;/tool_call&gt; is how it looks in the source of the page.",
+    f"The entities of a tag:\n\n&lt;tool_call&gt;{CALL}&lt;/tool_call&gt;",
+    "A [tool call] is a request; see 【1】 and ＜b＞.",
+    "CALL us today!",
+    "Action: drink more water.\nInput: 2 litres.",
+    "Tool: hammer\nInput: steel",
 ]
 
 
@@ -178,7 +234,7 @@ def test_an_announced_call_is_carried_out(before: str) -> None:
     assert outcomes(f"{before}\n{CALL}") == [(before, RUNS)]
 
 
-@pytest.mark.parametrize("text", EXAMPLES)
+@pytest.mark.parametrize("text", [*EXAMPLES, *MENTIONS])
 def test_a_text_that_explains_stays_as_it_is(text: str) -> None:
     assert outcomes(text) == [(text, [])]
 
@@ -206,6 +262,13 @@ def test_an_answer_to_a_question_about_calls_holds_examples(question: str) -> No
     assert outcomes(CALL, question) == [(CALL, [])]
     ((shown, ((_, _, problem),)),) = outcomes(f"<tool_call>{CALL}</tool_call>", question)
     assert shown == ""
+    assert "example" in problem
+
+
+@pytest.mark.parametrize("text", [CALL, f"<tool_call>{CALL}</tool_call>", f"```json\n{CALL}\n```"])
+def test_a_call_in_answer_to_a_hypothetical_question_is_neither_carried_out_nor_shown(text: str) -> None:
+    ((shown, ((name, _, problem),)),) = outcomes(text, "If I wanted to know the weather, what would you do?")
+    assert (shown, name) == ("", "get_weather")
     assert "example" in problem
 
 

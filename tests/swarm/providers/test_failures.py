@@ -295,6 +295,7 @@ ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "
         pytest.param(b"\n\xef\xbb\xbf" + json.dumps(ANSWER, indent=2).encode(), id="pretty-printed, with a BOM"),
         pytest.param(b"\xef\xbb\xbfdata: " + json.dumps(ANSWER).encode() + b"\n\n", id="a stream with a BOM"),
         pytest.param(json.dumps(ANSWER).encode("utf-16"), id="UTF-16"),
+        pytest.param(f"data: {json.dumps(ANSWER)}\n\n".encode("utf-16"), id="a stream in UTF-16"),
         pytest.param(b"data: " + json.dumps(ANSWER).encode() + b"\n\ndata: [DONE]\n\n", id="a stream"),
     ],
 )
@@ -372,7 +373,8 @@ def test_a_redirect_is_not_followed(server: ModelServer):
 def test_an_environment_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    _, raised = ask("http://192.0.2.1:9/v1")
+    scheme = "https" if any(name.startswith("SSL") for name in variables) else "http"
+    _, raised = ask(f"{scheme}://192.0.2.1:9/v1")
     assert isinstance(raised, ConnectionSettingsError)
     assert words in str(raised)
 

@@ -121,6 +121,24 @@ def test_references_are_inlined():
     assert "$" not in json.dumps(schema)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"anyOf": [{"$ref": "#/$defs/Address"}, {"type": "null"}], "default": None},
+        {"allOf": [{"$ref": "#/$defs/Address"}]},
+        {"allOf": [{"properties": {"street": {"type": "string"}}, "required": ["street"]}, {"$ref": "#/$defs/Rest"}]},
+    ],
+)
+def test_an_optional_or_joined_object_keeps_its_properties(part: dict[str, Any]):
+    street, number = {"street": {"type": "string"}}, {"number": {"type": "integer"}}
+    address = {"type": "object", "properties": street | number, "required": ["street"]}
+    definitions = {"Address": address, "Rest": {"type": "object", "properties": number}}
+    schema = portable_schema({"type": "object", "properties": {"where": part}, "$defs": definitions})
+    assert schema["properties"]["where"] == address
+    own = {"allOf": [{"$ref": "#/$defs/A"}]}
+    assert portable_schema({**own, "$defs": {"A": {"properties": {"a": own}}}})["properties"].keys() == {"a"}
+
+
 def test_a_recursive_structure_ends():
     schema = portable_schema(TypeAdapter(Node).json_schema())
     assert schema["properties"]["children"]["items"] == {"type": "object"}

@@ -1,6 +1,8 @@
 """The lines of a diff: words of a text, fields of JSON, tools by their names."""
 
 import pytest
+from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.replay.compare import compare_logs
 from swarmchat.swarm.replay.value_diff import changed_words, describe_tools, diff_values
 
 MANY = "one two three four five six seven eight nine ten "
@@ -92,3 +94,18 @@ def test_tools(new, words, expected):
 def test_two_long_texts_without_a_common_word_take_no_time_by_the_square():
     old, new = (" ".join(f"{letter}{n}" for n in range(20_000)) for letter in "ab")
     assert changed_words(old, new) == 20_000
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ({"ban_for": None}, {"ban_for": 60.0}, ["turn 1, record 0 (policy): the ban by rude lasts 60 s now"]),
+        # A log of an older version has no such field.
+        ({}, {"ban_for": 60.0}, []),
+    ],
+)
+def test_the_length_of_a_ban_is_compared_where_it_is_known(old, new, words):
+    def log(further):
+        return [Record("policy", 0, 1, "2026-01-01T00:00:00.000Z", None, {"policy": "rude", "banned": True, **further})]
+
+    assert list(map(str, compare_logs(log(old), log(new)))) == words

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import tasker
 from chat_rules import check_messages
 from chats import open_session, say, sent
 from storage_writer import change, opened
@@ -21,6 +22,7 @@ from swarmchat.swarm.persistence.records import parse_record
 
 TALKER = Path(__file__).parents[2] / "helpers" / "talker.py"
 READER = Path(__file__).parents[2] / "helpers" / "mail_reader.py"
+TASKER = Path(__file__).parents[2] / "helpers" / "tasker.py"
 WRITER = Path(__file__).parents[2] / "helpers" / "storage_writer.py"
 KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "8"))
 
@@ -135,5 +137,38 @@ def test_each_message_from_outside_arrives_once(kind, tmp_path, request):
     asyncio.run(begin())
     with talkers(url, READER, str(told)) as talk_and_die:
         for _ in range(KILLS // 2):
+            talk_and_die(rng.randrange(1, 6))
+    asyncio.run(finish())
+
+
+@pytest.mark.parametrize("kind", ["disk", "redis"])
+def test_each_task_in_the_background_ends_once_and_none_runs_again(kind, tmp_path, request):
+    url = f"disk:{tmp_path / 'store'}" if kind == "disk" else request.getfixturevalue("redis_url")
+    started = tmp_path / "started"
+    rng = random.Random(20260102)
+
+    async def finish() -> None:
+        backend = open_backend(url)
+        model = ScriptedModel(["fine"] * 1000)
+        async with await open_session(backend, model, swarm=tasker.SWARM) as session:
+            assert not session.tasks.running
+            async for _ in session.receive():
+                pass
+            await say(session, "and now?")
+        assert all(check_messages(request.decoded_messages()) is None for request in model.requests)
+        records = [parse_record(line) for line in await backend.slice(keys.session_log("ann", "s"), 0)]
+        assert [record.seq for record in records] == [*range(len(records))]
+        begun = [record.task for record in records if record.type == "task_start"]
+        assert len(begun) == len(set(begun))
+        assert set(started.read_text().split()) <= set(begun)
+        ended = [record.task for record in records if record.type == "task_end"]
+        told = [record.data["sender"].split()[-1] for record in records if record.type == "mail"]
+        assert sorted(ended) == sorted(told) == sorted(begun)
+        asked = [record.task for record in records if record.type == "task" and record.data["entry"] == "request"]
+        assert len(asked) == len(set(asked))
+        await backend.close()
+
+    with talkers(url, TASKER, str(started)) as talk_and_die:
+        for _ in range(KILLS // 4):
             talk_and_die(rng.randrange(1, 6))
     asyncio.run(finish())

@@ -12,7 +12,7 @@ from chat_rules import check_messages
 from chats import Faulty, contents, open_session, say
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from swarmchat.backends import Backend, BackendUnavailable, open_backend
+from swarmchat.backends import Append, Backend, BackendUnavailable, open_backend
 from swarmchat.swarm import (
     Agent,
     Answer,
@@ -26,7 +26,8 @@ from swarmchat.swarm import (
     read_records,
     tell,
 )
-from swarmchat.swarm.conversation.events import Event, HandedOver
+from swarmchat.swarm.conversation.events import Event, HandedOver, Warned
+from swarmchat.swarm.persistence import keys
 
 
 def scenario(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -78,10 +79,14 @@ async def test_a_turn_takes_what_waits_before_its_question() -> None:
     model = ScriptedModel(["Hi!", "Yes."])
     async with await open_session(backend, model) as session:
         await say(session, "hello")
+        await backend.commit(Append(keys.session_mailbox("ann", "s"), (b"{damaged", b"{}")))
         await session.tell("one")
         await session.tell("two", wake=True)
         events = await say(session, "any news?")
         assert mails(events) == ["one", "two"]
+        assert [event.text for event in events if isinstance(event, Warned)] == [
+            "2 messages from outside could not be read and were removed: send them again"
+        ]
         # The turn has answered it.
         assert await received(session) == []
         assert (await log(session))[4:6] == [("mail", "assistant")] * 2

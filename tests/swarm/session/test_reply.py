@@ -102,7 +102,7 @@ def test_without_an_event_loop(tmp_path: Path):
 def test_ask_sync_needs_a_session_that_was_opened_with_with():
     async def scenario() -> None:
         async with Session.open("memory:", "demo") as session:
-            with pytest.raises(RuntimeError, match="use await here"):
+            with pytest.raises(DefinitionError, match="use await here"):
                 session.ask_sync("hi")
 
     asyncio.run(scenario())

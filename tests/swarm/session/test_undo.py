@@ -110,7 +110,7 @@ def test_undo_and_redo_on_every_backend_and_in_another_process(backend_url):
             assert (done.turns, done.text, done.left) == ((3, 4), "go b", 2)
             assert await standing(session) == ("a", (), ["tea"])
             assert await asked(session) == ["hello", "note tea"]
-            assert (session.turns, session.last_turn) == (5, 2)
+            assert (session.turns, session.info.highest_turn, session.last_turn) == (2, 5, 2)
             # Of the client, not of the session.
             assert await session.primitives.memory.all() == {"last": "cake"}
         async with await opened(backend) as session:
@@ -129,7 +129,7 @@ def test_undo_and_redo_on_every_backend_and_in_another_process(backend_url):
             assert await standing(session) == ("a", (), [])
             assert await asked(session) == []
             await say(session, "again")
-            assert (session.turns, await asked(session)) == (6, ["again"])
+            assert (session.turns, session.info.highest_turn, await asked(session)) == (1, 6, ["again"])
             # What was undone is gone for good now, but for the log.
             assert (await session.redo()).turns == ()
         log = await records_of(backend)
@@ -139,9 +139,17 @@ def test_undo_and_redo_on_every_backend_and_in_another_process(backend_url):
         assert moves[0] == (
             "undo",
             5,
-            {"from": 5, "to": 5, "last": 4, "active": "b", "stack": ["a"], "states": states},
+            {"from": 5, "to": 5, "last": 4, "left": 4, "active": "b", "stack": ["a"], "states": states},
         )
-        assert moves[-1][2] == {"from": 1, "to": 5, "last": 0, "active": "a", "stack": [], "states": {"notes": None}}
+        assert moves[-1][2] == {
+            "from": 1,
+            "to": 5,
+            "last": 0,
+            "left": 0,
+            "active": "a",
+            "stack": [],
+            "states": {"notes": None},
+        }
         assert not [record for record in log if record.type == "state" and record.seq > told_first(log)]
         await backend.close()
 
@@ -257,7 +265,7 @@ def test_a_reset_is_undone_by_itself():
         async with await opened(backend) as session:
             await say(session, "one")
             await session.reset()
-            assert await asked(session) == []
+            assert (session.turns, session.info.highest_turn, await asked(session)) == (1, 2, [])
             undone = await session.undo()
             assert (undone.turns, undone.resets, undone.left, undone.text) == ((2,), {2}, 1, "")
             assert await asked(session) == ["one"]
@@ -265,7 +273,7 @@ def test_a_reset_is_undone_by_itself():
             assert await asked(session) == []
             await say(session, "two")
         async with await opened(backend) as session:
-            assert await asked(session) == ["two"]
+            assert (session.turns, await asked(session)) == (2, ["two"])
             assert (await session.undo(2)).turns == (2, 3)
             assert await asked(session) == ["one"]
 
@@ -384,7 +392,7 @@ class Snapshots:
 
     async def turned(self, session, text):
         self.gone.clear()
-        self.numbers.append(session.turns)
+        self.numbers.append(session.info.highest_turn)
         self.there.append(([*self.there[-1][0], *([text] if text != "damn" else [])], await standing(session)))
 
     async def went(self, session):
@@ -429,7 +437,7 @@ def test_a_session_is_what_a_list_of_snapshots_says(steps):
                 case ("reopen", _):
                     await session.close()
                     session = await opened(backend, session.info.name)
-                case ("fork", _) if session.turns:
+                case ("fork", _) if not session.is_new:
                     forks += 1
                     made = await fork_session(backend, session.info, f"s{forks}", NOW)
                     await session.close()
@@ -444,6 +452,7 @@ def test_a_session_is_what_a_list_of_snapshots_says(steps):
             texts, stood = model.there[-1]
             assert await asked(session) == texts
             assert await standing(session) == stood
+            assert session.turns == len(model.numbers)
         # What the log says by itself is the same.
         records = await records_of(backend, session.info.id)
         texts, (active, stack, notes) = model.there[-1]
@@ -451,6 +460,7 @@ def test_a_session_is_what_a_list_of_snapshots_says(steps):
         summary = LogSummary()
         for record in records:
             summary.take(record)
+        assert summary.info.turns == session.turns
         assert json.loads(summary.stored_state.states.get("notes", b"[]")) == notes
         assert (summary.state.navigation or Navigation("a")) == Navigation(active, stack)
         # And so are forks, of any turn that is there.

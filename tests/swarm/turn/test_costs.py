@@ -1,6 +1,7 @@
 """What things cost where it takes no clock: commits, round trips, bytes, records read, texts encoded, modules."""
 
 import cProfile
+import json
 import os
 import platform
 import pstats
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from chats import Faulty, say
 from counting_proxy import Traffic, counting_proxy
+from model_server import model_server, text
 from swarmchat.backends import Append, Backend, Lease, open_backend
 from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.conversation.settings import SessionSettings
@@ -65,7 +67,15 @@ def lines(length: int) -> tuple[bytes, ...]:
 
 
 async def store(backend: Backend, name: str, length: int) -> None:
-    info = SessionInfo(name, name, "ann", "2026-01-02T03:04:05.000Z", "2026-01-02T03:04:05.000Z", turns=length // 2)
+    info = SessionInfo(
+        name,
+        name,
+        "ann",
+        "2026-01-02T03:04:05.000Z",
+        "2026-01-02T03:04:05.000Z",
+        turns=length // 2,
+        highest_turn=length // 2,
+    )
     await backend.commit(Append(keys.session_log("ann", name), lines(length)), info.put(None))
 
 
@@ -176,11 +186,11 @@ def test_what_goes_to_redis(redis_url, length):
             traffic.reset()
             await say(session, QUESTION)
             mailbox = {"LRANGE": 1}
-            check(traffic, {"EVALSHA": 2, **mailbox}, commits=2, sent=3100, received=12)
+            check(traffic, {"EVALSHA": 2, **mailbox}, commits=2, sent=3150, received=12)
             await say(session, QUESTION)
-            check(traffic, {"EVALSHA": 4, **mailbox}, commits=4, sent=5350, received=20)
+            check(traffic, {"EVALSHA": 4, **mailbox}, commits=4, sent=5450, received=20)
             await say(session, QUESTION)
-            check(traffic, {"EVALSHA": 5, "GET": 2, **mailbox}, commits=6, sent=6800, received=1004)
+            check(traffic, {"EVALSHA": 5, "GET": 2, **mailbox}, commits=6, sent=6950, received=1004)
             await session.close()
             check(traffic, {"EVALSHA": 2, "LLEN": 1}, commits=2, sent=750, received=12)
             session = await open_calmly(backend, "new", "plain")
@@ -297,8 +307,10 @@ def encoded(profile: cProfile.Profile) -> int:
 
 STARTS = {"--version": 11, "--help": 36, "chat --help": 36, "sessions list": 92}
 """How many modules and packages of ours may be loaded to answer."""
-CHAT = 146
-"""How many for the first prompt of a chat."""
+CHAT = 156
+"""How many for the first prompt of a chat with MCP servers."""
+ONE_ANSWER = 186
+"""How many for one answer on the command line."""
 LOOK = """
 import os, sys, threading
 def look():
@@ -328,7 +340,24 @@ def test_little_of_the_program_is_loaded_to_answer(arguments, tmp_path):
     assert not {"asyncio", "sqlite3", "ssl"} & others or arguments == "sessions list"
 
 
+def test_little_of_the_program_is_loaded_for_one_answer(tmp_path):
+    """No tokenizer for what is known to fit; no reader of images, commands or other programs' conversations."""
+    command, env = loading("-b memory hi", tmp_path)
+    with model_server() as server:
+        server.reply(text(ANSWER))
+        env |= {"SWARMCHAT_BASE_URL": server.base_url, "SWARMCHAT_MODEL": "test-model", "SWARMCHAT_API_KEY": "none"}
+        shown = subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True, text=True).stdout
+    assert shown.strip() == ANSWER
+    ours, others = loaded(tmp_path)
+    assert len(ours) <= ONE_ANSWER, ours
+    assert not {"numpy", "prompt_toolkit", "regex", "rich", "sqlite3", "tiktoken"} & others
+
+
 def test_little_of_the_program_is_loaded_for_the_first_prompt(tmp_path):
+    """Neither the protocol's SDK nor pydantic for MCP servers, which start behind the prompt."""
+    settings = tmp_path / ".config" / "swarmchat" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"[mcp.clock]\ncommand = {json.dumps(sys.executable)}\nargs = ['-c', 'input()']\n")
     command, env = loading("-m demo -b disk", tmp_path)
     with terminal(command, env=env) as screen:
         # Leaving loads more.
@@ -337,7 +366,7 @@ def test_little_of_the_program_is_loaded_for_the_first_prompt(tmp_path):
         assert screen.wait_for_end() == 0
     ours, others = loaded(tmp_path)
     assert len(ours) <= CHAT, ours
-    assert not {"httpx2", "numpy", "openai", "redis", "tiktoken"} & others
+    assert not {"httpx2", "mcp", "numpy", "openai", "pydantic", "redis", "tiktoken"} & others
 
 
 def loading(arguments: str, folder: Path) -> tuple[list[str], dict[str, str]]:

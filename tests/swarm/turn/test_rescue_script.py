@@ -26,7 +26,7 @@ def play(*, original):
     async def scenario():
         swarm, options = helpdesk, {}
         if original:
-            agents = [replace(agent, validate=original_check) for agent in helpdesk.agents]
+            agents = [replace(each, validate=original_check) for each in helpdesk.agents if not each.is_person]
             swarm = replace(helpdesk, agents=agents, rescue=[apologise])
             options = {"max_repeats": 99}
         model = ScriptedModel([Misbehaving()] * 200)

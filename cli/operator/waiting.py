@@ -1,0 +1,51 @@
+"""The list of those who wait for an operator."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from swarmchat.cli.terminal.printing import duration, print_json
+from swarmchat.cli.terminal.sanitize import one_line
+from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
+from swarmchat.swarm.persistence.tickets import Ticket
+from swarmchat.swarm.session.desk import OperatorDesk
+
+Waiting = tuple[Ticket, SessionInfo]
+
+_LINE = 200
+"""Characters of a reason or a summary in the list."""
+
+
+async def who_waits(desk: OperatorDesk) -> list[Waiting]:
+    """Return the tickets whose sessions exist: those that wait, the longest first, then those that are taken."""
+    waiting = []
+    for ticket in await desk.tickets():
+        info = await find_session(desk.backend, ticket.client, ticket.session)
+        if info is not None:
+            waiting.append((ticket, info))
+    return sorted(waiting, key=lambda each: bool(each[0].taken_by))
+
+
+async def print_waiting(desk: OperatorDesk, as_json: bool) -> None:
+    """Print who waits: for a person to read, or as JSON."""
+    waiting = await who_waits(desk)
+    if as_json:
+        rows = []
+        for ticket, info in waiting:
+            fields = asdict(ticket)
+            del fields["nonce"]
+            rows.append({**fields, "name": info.name, "title": info.title})
+        print_json(rows)
+        return
+    for line in waiting_lines(waiting):
+        print(line)
+
+
+def waiting_lines(waiting: list[Waiting]) -> list[str]:
+    """Return the lines of the list, with a number for each."""
+    lines = []
+    for number, (ticket, info) in enumerate(waiting, 1):
+        since = duration((datetime.now(UTC) - ticket.waiting_since).total_seconds())
+        state = f"with {one_line(ticket.taken_by, 40)}" if ticket.taken_by else f"waits {since}"
+        lines.append(f"{number}  {one_line(ticket.client, 40)}/{one_line(info.name, 40)}  {ticket.operator}  {state}")
+        lines += [f"   {one_line(text, _LINE)}" for text in (ticket.reason, ticket.summary or info.title) if text]
+    return lines or ["nobody waits"]

@@ -1,0 +1,134 @@
+"""Tickets: the sessions of a swarm that wait for an operator or have one, and the desks at which operators sit.
+
+A ticket lies in the hash slot of its client, so that the commit that hands over also writes it. Desks are found by
+a list that all clients share, and woken by a list each, their bell.
+"""
+
+import secrets
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from swarmchat.backends import (
+    Append,
+    Backend,
+    BackendError,
+    Conflict,
+    Delete,
+    Expect,
+    ExpectLength,
+    Lease,
+    Put,
+    Truncate,
+    Write,
+)
+from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.encoding import decode_json, encode_json
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.mailbox import Mail
+from swarmchat.swarm.persistence.records import timestamp
+
+_BELL = 60.0
+"""Seconds for which a bell that nobody hears is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A session that waits for an operator, or has one."""
+
+    client: str
+    session: str
+    operator: str
+    """The operator of the swarm that it was handed over to."""
+    since: str
+    """Since when it waits, UTC."""
+    agent: str = ""
+    """The agent before, to which it goes back."""
+    reason: str = ""
+    summary: str = ""
+    taken_by: str = ""
+    """The person who has taken it; empty while it waits."""
+    nonce: str = ""
+
+    def to_bytes(self) -> bytes:
+        """Return the stored form."""
+        return encode_json(asdict(self))
+
+    @property
+    def waiting_since(self) -> datetime:
+        """Since when it waits."""
+        with suppress(ValueError):
+            return datetime.fromisoformat(self.since)
+        return datetime.now(UTC)
+
+
+def new_ticket(client: str, session: str, operator: str, agent: str, reason: str = "", summary: str = "") -> Ticket:
+    """Return the ticket of a session that begins to wait now."""
+    since = timestamp(datetime.now(UTC))
+    return Ticket(client, session, operator, since, agent, reason, summary, nonce=secrets.token_hex(8))
+
+
+def parse_ticket(stored: bytes | None) -> Ticket | None:
+    """Return the ticket that is ``stored``; ``None`` if it is missing or cannot be read."""
+    try:
+        ticket = Ticket(**decode_json(stored or b""))
+    except (ValueError, TypeError):
+        return None
+    return ticket if all(isinstance(text, str) for text in asdict(ticket).values()) else None
+
+
+async def list_tickets(backend: Backend, swarm: str) -> list[tuple[Ticket, bytes]]:
+    """Return the tickets of a swarm with their stored forms, those that wait longest first."""
+    found = [(parse_ticket(value), value) async for _, value in backend.scan(keys.tickets(swarm))]
+    return sorted(((ticket, value) for ticket, value in found if ticket is not None), key=lambda each: each[0].since)
+
+
+async def post(
+    backend: Backend,
+    swarm: str,
+    stored: tuple[Ticket, bytes],
+    changed: Ticket | None,
+    mail: Mail | None,
+    ttl: float | None = None,
+    lease: Lease | None = None,
+) -> None:
+    """Put ``mail`` into the mailbox of the session, and replace or remove its ticket, in one commit.
+
+    Raises Conflict if the ticket is not as ``stored`` any more, LeaseLost, and the backend's errors.
+    """
+    ticket, value = stored
+    key, mailbox = (
+        keys.ticket(swarm, ticket.client, ticket.session),
+        keys.session_mailbox(ticket.client, ticket.session),
+    )
+    writes: list[Write] = [Expect(key, value), Delete(key) if changed is None else Put(key, changed.to_bytes(), ttl)]
+    if mail is not None:
+        writes.append(Append(mailbox, (mail.to_bytes(),), ttl))
+    await run_to_completion(backend.commit(*writes, lease=lease))
+
+
+async def open_desks(backend: Backend, swarm: str) -> list[tuple[str, str]]:
+    """Return the ids of the desks that are open now, each with the name of the person."""
+    ids = [each.decode("utf-8", "replace") for each in await backend.slice(keys.desks(swarm), 0)]
+    names = await backend.get_many([keys.desk(each) for each in ids]) if ids else []
+    return [(each, name.decode("utf-8", "replace")) for each, name in zip(ids, names, strict=True) if name is not None]
+
+
+async def ring(backend: Backend, swarm: str) -> None:
+    """Wake the desks of a swarm. A failure costs only time: a desk also looks by itself."""
+    with suppress(BackendError):
+        desks = await open_desks(backend, swarm)
+        if desks:
+            await backend.commit(*(Append(keys.desk_bell(desk), (b"1",), _BELL) for desk, _ in desks))
+
+
+async def list_desk(backend: Backend, swarm: str, desk: str) -> None:
+    """Add a desk to the list, in place of those that are no longer open."""
+    key = keys.desks(swarm)
+    for _ in range(100):
+        stored = await backend.length(key)
+        listed = [each.encode() for each, _ in await open_desks(backend, swarm) if each != desk]
+        with suppress(Conflict):
+            writes = Truncate(key, 0), Append(key, (*listed, desk.encode()))
+            await backend.commit(ExpectLength(key, stored), *writes)
+            return

@@ -1,0 +1,192 @@
+"""Tasks in the background: they run in the process that has the session open, beside its turns.
+
+What is stored decides: a stored ``task_start`` record starts a task, and one commit stores its end and puts its result
+into the mailbox. A task whose process died has no end; the next process stores one, and does not run it again.
+"""
+
+import asyncio
+from contextlib import suppress
+
+from swarmchat.backends import Append, BackendError
+from swarmchat.swarm.agents.agent import Agent
+from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.encoding import clean_text
+from swarmchat.swarm.common.names import name_of
+from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.conversation.tasks import Steps
+from swarmchat.swarm.conversation.turn_lock import TurnLock
+from swarmchat.swarm.errors import SwarmError, TaskError
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.log import read_records
+from swarmchat.swarm.persistence.records import Record
+from swarmchat.swarm.persistence.store import ChangeSet
+from swarmchat.swarm.session.changes import begin
+from swarmchat.swarm.session.running_task import RunningTask, TaskResult
+from swarmchat.swarm.tools.context import Assignment, ToolFailure, assigned
+
+_TITLE = 80
+"""Characters of a task that the message with its result repeats."""
+_SAID = {"ok": "Done", "error": "Failed", "stopped": "Stopped by the user", "interrupted": "Interrupted"}
+_CUT = "\n[cut]"
+_INTERRUPTED = "The program ended before the task did. It does not start again by itself."
+
+
+class BackgroundTasks:
+    """The tasks in the background of ``conversation``; ``lock`` is that of its session."""
+
+    def __init__(self, conversation: Conversation, lock: TurnLock) -> None:
+        self.running: dict[str, RunningTask] = {}
+        """The tasks that run in this process, by their ids."""
+        self.interrupted: list[Record] = []
+        """The records of the tasks that were found interrupted when the session was opened."""
+        self._conversation = conversation
+        self._lock = lock
+        self._slots = asyncio.Semaphore(conversation.settings.tasks_at_once)
+
+    async def open(self) -> None:
+        """Run what is started from now on; store the end of tasks whose process died."""
+        conversation = self._conversation
+        conversation.journal.on_stored = self._begin
+        left = set(conversation.info.running)
+        # What cannot be stored now is said when the session is opened next.
+        with suppress(BackendError, SwarmError):
+            starts = await self._starts() if left else {}
+            self.interrupted = [record for task, record in starts.items() if task in left]
+            for record in self.interrupted:
+                await self._end(record, TaskResult("interrupted", _INTERRUPTED))
+
+    async def start(self, agent: Agent | str, task: str, *, wake: bool = False) -> str:
+        """Have ``agent`` work on ``task`` while the conversation goes on; return the id of the task.
+
+        Its answer arrives as a message; with ``wake``, the active agent reacts to it. Raises TaskError for an empty
+        task, DefinitionError for an unknown agent, ClientBanned and the backend's errors.
+        """
+        name, text = self._conversation.swarm.agent(name_of(agent)).name, clean_text(task).strip()
+        if not text:
+            raise TaskError("the task is empty: write what the agent is to do")
+        return await self._start(Assignment(name, text, wake))
+
+    async def again(self, task: str) -> str:
+        """Start once more what an ended ``task`` was about; return the id of the new task. Raises as ``start`` does."""
+        if task in self.running:
+            raise TaskError(f"task {task} is still running: stop it first, or wait for its result")
+        starts = await self._starts()
+        if (start := starts.get(task)) is None:
+            raise TaskError(f"no task {task!r} was started in this session; started: {', '.join(starts) or 'none'}")
+        return await self._start(assigned(start))
+
+    async def stop(self, task: str) -> None:
+        """Stop ``task``; what its tools did stays. Raises TaskError if it does not run."""
+        running = self.running.get(task)
+        if running is None or running.work is None:
+            raise TaskError(f"task {task!r} does not run; running: {', '.join(self.running) or 'none'}")
+        running.stopped = True
+        running.work.cancel()
+        await asyncio.wait({running.work})
+
+    async def wait(self) -> None:
+        """Wait until one of the running tasks has ended; return at once if none runs."""
+        works = [each.work for each in self.running.values() if each.work is not None]
+        if works:
+            await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+
+    async def close(self) -> None:
+        """Stop all tasks, without their end: the next process that opens the session says that it was interrupted."""
+        # What is stored only now does not begin any more.
+        self._conversation.journal.on_stored = lambda record: None
+        works = [each.work for each in self.running.values() if each.work is not None]
+        for work in works:
+            work.cancel()
+        if works:
+            await asyncio.wait(works)
+
+    async def _starts(self) -> dict[str, Record]:
+        """Return the records that have started tasks, by the ids of these."""
+        records = read_records(self._conversation.backend, self._conversation.info)
+        return {record.task: record async for record in records if record.type == "task_start"}
+
+    async def _start(self, assignment: Assignment) -> str:
+        conversation = self._conversation
+        await conversation.primitives.refuse_banned()
+        if conversation.journal.is_new:
+            async with self._lock:
+                await begin(conversation)
+        task = conversation.order.new_background_id(conversation.info.tasks)
+        async with Steps(conversation.order, task).step(storing=True):
+            batch = conversation.batch()
+            batch.add("task_start", turn=0, agent=assignment.agent, task=task, **assignment.fields)
+            await conversation.commit_in_step(batch)
+        return task
+
+    def _begin(self, record: Record) -> None:
+        """Run the task that a stored record starts."""
+        if record.type == "task_start":
+            running = self.running[record.task] = RunningTask(record.task, assigned(record))
+            running.work = asyncio.ensure_future(self._run(running, record))
+
+    async def _run(self, running: RunningTask, start: Record) -> None:
+        try:
+            result = await self._work(running)
+            try:
+                # Stored to the end, and only once, if it is stopped now.
+                await run_to_completion(self._end(start, result))
+            except SwarmError:
+                # Another process has taken the session over, and has stored the end.
+                return
+            except Exception as error:
+                # What the tool changed cannot be applied any more.
+                await run_to_completion(self._end(start, _failure(error)))
+        finally:
+            self.running.pop(running.id, None)
+
+    async def _work(self, running: RunningTask) -> TaskResult:
+        try:
+            async with self._slots:
+                # A chat without tasks does not load the loop of turns before the first one.
+                from swarmchat.swarm.session.task_work import call_tool, have_agent_work
+
+                work = call_tool if running.assignment.tool else have_agent_work
+                return await work(self._conversation, running)
+        except asyncio.CancelledError:
+            if not running.stopped:
+                raise
+            return TaskResult("stopped", "")
+        except Exception as error:
+            return _failure(error)
+
+    async def _end(self, start: Record, result: TaskResult) -> None:
+        """Store the end of the task that ``start`` began, and put its result into the mailbox, in one commit.
+
+        If the store fails, the next commit does it.
+        """
+        from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE, new_mail
+
+        conversation, assignment = self._conversation, assigned(start)
+        info, ttl = conversation.info, conversation.settings.lifetimes.session
+        sender, wakes = f"{assignment.tool or assignment.agent}, task {start.task}", result.status in ("ok", "error")
+        mail = new_mail(_said(assignment, result, MAX_MESSAGE), sender=sender, wake=assignment.wake and wakes)
+        changes = ChangeSet()
+        changes.extend(result.changes)
+        changes.write(Append(keys.session_mailbox(info.client, info.id), (mail.to_bytes(),), ttl))
+        async with Steps(conversation.order, start.task).step(storing=True):
+            batch = conversation.batch()
+            for record in result.records:
+                batch.append(record)
+            batch.add("task_end", turn=0, agent=start.agent, task=start.task, status=result.status, text=mail.text)
+            try:
+                await conversation.commit_in_step(batch, changes, keep=True)
+            except BackendError:
+                return
+
+
+def _failure(error: Exception) -> TaskResult:
+    text = str(error) if isinstance(error, ToolFailure) else f"{type(error).__name__}: {error}"
+    return TaskResult("error", text)
+
+
+def _said(assignment: Assignment, result: TaskResult, longest: int) -> str:
+    """Return the text of the message about the end of a task, of at most ``longest`` characters."""
+    title = " ".join(assignment.text.split())
+    title = title if len(title) <= _TITLE else f"{title[: _TITLE - 1]}…"
+    text = f"{_SAID[result.status]}: {title}\n{clean_text(result.text)}".strip()
+    return text if len(text) <= longest else text[: longest - len(_CUT)] + _CUT

@@ -1,0 +1,18 @@
+"""What a turn says when a person is to answer."""
+
+from contextlib import suppress
+
+from swarmchat.backends import BackendError
+from swarmchat.swarm.conversation.conversation import Conversation
+from swarmchat.swarm.conversation.events import PersonAwaited
+from swarmchat.swarm.persistence.tickets import open_desks
+
+
+async def waits_for_person(conversation: Conversation) -> PersonAwaited:
+    """Return who answers, and how many people there are; nobody while the store cannot be asked."""
+    person, desks = "", 0
+    with suppress(BackendError):
+        ticket, _ = await conversation.queue.ticket()
+        person = "" if ticket is None else ticket.taken_by
+        desks = len(await open_desks(conversation.backend, conversation.swarm.name))
+    return PersonAwaited(conversation.agent.name, person, desks)
