@@ -15,6 +15,7 @@ from swarmchat.swarm import (
     Agent,
     Answer,
     DefinitionError,
+    ModelRefused,
     OpenAIModel,
     OutputDelta,
     OutputError,
@@ -143,8 +144,10 @@ def test_a_placeholder_is_no_answer_of_a_type():
 
 
 def test_a_content_filter_leaves_no_answer():
-    with pytest.raises(OutputError, match="content filter"):
+    with pytest.raises(ModelRefused, match="content filter"):
         ask(ScriptedModel([Answer("", finish="content_filter")]), Invoice)
+    with pytest.raises(OutputError, match="content filter"):
+        ask(ScriptedModel([Answer("{", finish="content_filter")]), Invoice)
 
 
 def test_a_policy_that_refuses_leaves_no_answer():
