@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from chat_rules import check_messages
-from chats import contents, open_session, say, sent
-from swarmchat.backends import open_backend
+from chats import Faulty, contents, open_session, say, sent
+from swarmchat.backends import Delete, Put, open_backend
 from swarmchat.swarm import (
     Agent,
     Answer,
@@ -36,6 +36,7 @@ from swarmchat.swarm import (
 )
 from swarmchat.swarm.agents.loader import load_swarm
 from swarmchat.swarm.agents.swarm_check import check_swarm
+from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.testing import replay_transcript
 
 
@@ -238,6 +239,51 @@ def test_copies_wait_again_and_deleted_sessions_do_not() -> None:
             assert again.agent.name == "support"
             (ticket,) = await desk.tickets()
             assert ticket.session == again.info.id
+
+    asyncio.run(run())
+
+
+class CountsScans(Faulty):
+    """A backend that counts scans for tickets."""
+
+    scans = 0
+
+    def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
+        self.scans += prefix == keys.tickets("shop")
+        return super().scan(prefix)
+
+
+def test_a_desk_reads_the_index_and_a_scan_finds_what_a_dead_process_did_not_list() -> None:
+    async def run() -> None:
+        swarm, backend = shop(), CountsScans(open_backend("memory:"))
+        desk, index = OperatorDesk(backend, swarm, "Anna"), keys.ticket_index("shop")
+        assert await desk.tickets() == []
+        session = await open_session(backend, ScriptedModel([HANDS_OVER]), swarm=swarm)
+        await say(session, "my money!")
+        (ticket,) = await desk.tickets()
+        assert backend.scans == 1
+        # As if the process had died between the two commits.
+        listed = await backend.get(index)
+        await backend.commit(Delete(index))
+        assert await desk.tickets() == []
+        assert await OperatorDesk(backend, swarm, "Ben").tickets() == [ticket] == await desk.tickets()
+        await backend.commit(Put(index, b"[[1], nonsense"))
+        assert not await session.wait_for_mail(0)
+        assert await backend.get(index) == listed
+        await session.close()
+        await backend.commit(Delete(index))
+        session = await open_session(backend, ScriptedModel([HANDS_OVER]), swarm=swarm)
+        assert await backend.get(index) == listed
+        # A reference whose ticket is gone, or is another one now, is dropped.
+        await session.go_back()
+        assert await backend.get(index) is None
+        await backend.commit(Put(index, listed))
+        await say(session, "my money!")
+        await backend.commit(Put(index, listed))
+        assert await desk.tickets() == []
+        assert await backend.get(index) is None
+        await session.close()
+        assert backend.scans == 2
 
     asyncio.run(run())
 
