@@ -211,15 +211,23 @@ def test_an_operator_whose_process_is_gone_is_replaced_and_can_write_no_more() -
     asyncio.run(run())
 
 
-def test_messages_from_outside_wake_no_agent_while_a_person_answers() -> None:
+def test_an_agent_reacts_to_messages_from_outside_once_the_person_hands_back() -> None:
     async def run() -> None:
-        swarm, model = shop(), ScriptedModel([HANDS_OVER])
+        swarm, model = shop(), ScriptedModel([HANDS_OVER, "It has shipped."])
         async with await open_session(open_backend("memory:"), model, swarm=swarm) as session:
             await say(session, "my money!")
             await session.tell("It has shipped.", agent="packer", wake=True)
             assert await acts(session) == [""]
             assert session.agent.name == "support"
             assert len(model.requests) == 1
+            async with taken(session, swarm) as case:
+                await session.tell("Task b1 is done.", wake=True)
+                await case.give_back(agent="clerk")
+            assert await acts(session) == ["joined", "", "back"]
+            texts = contents(model)
+            for text in ("It has shipped.", "Task b1 is done.", "please react to them, too"):
+                assert sum(text in content for content in texts) == 1
+            assert await acts(session) == []
 
     asyncio.run(run())
 
