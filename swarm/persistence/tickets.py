@@ -29,6 +29,7 @@ from swarmchat.swarm.common.encoding import decode_json, encode_json
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.mailbox import Mail
 from swarmchat.swarm.persistence.records import timestamp
+from swarmchat.swarm.persistence.session_index import stored_swarms
 
 _BELL = 60.0
 """Seconds for which a bell that nobody hears is kept."""
@@ -86,7 +87,8 @@ def parse_ticket(stored: bytes | None) -> Ticket | None:
 async def list_tickets(backend: Backend, swarm: str, *, scan: bool) -> list[Ticket]:
     """Return the tickets of a swarm, those that wait longest first, and remove references to missing tickets.
 
-    With ``scan``, look at all keys of the tickets, also at those that the index lacks, and add these to it.
+    Those of sessions that are with another swarm now are left out, and those of deleted sessions are removed. With
+    ``scan``, look at all keys of the tickets, also at those that the index lacks, and add these to it.
     """
     values = [value async for _, value in backend.scan(keys.tickets(swarm))] if scan else []
     found = {_reference(ticket): ticket for ticket in map(parse_ticket, values) if ticket is not None}
@@ -107,7 +109,12 @@ async def list_tickets(backend: Backend, swarm: str, *, scan: bool) -> list[Tick
 
     with suppress(BackendError):
         await _change_index(backend, swarm, repaired)
-    return sorted(found.values(), key=lambda each: each.since)
+    swarms = await stored_swarms(backend, [each[:2] for each in found])
+    with_swarm = list(zip(found.values(), swarms, strict=True))
+    for ticket in [ticket for ticket, its_swarm in with_swarm if its_swarm is None]:
+        with suppress(BackendError):
+            await post(backend, swarm, (ticket, ticket.to_bytes()), None, None)
+    return sorted((ticket for ticket, its_swarm in with_swarm if its_swarm == swarm), key=lambda each: each.since)
 
 
 async def refer(backend: Backend, swarm: str, client: str, session: str) -> None:

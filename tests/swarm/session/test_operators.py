@@ -296,6 +296,24 @@ def test_a_desk_reads_the_index_and_a_scan_finds_what_a_dead_process_did_not_lis
     asyncio.run(run())
 
 
+def test_no_desk_shows_a_session_that_another_swarm_has_and_its_ticket_goes_with_it() -> None:
+    async def run() -> None:
+        swarm, backend = shop(), open_backend("memory:")
+        async with await open_session(backend, ScriptedModel([HANDS_OVER]), swarm=swarm) as session:
+            await say(session, "my money!")
+        other = Swarm("other", [Agent("clerk", "Sell.")])
+        async with await open_session(backend, ScriptedModel(["Yes?"]), swarm=other) as session:
+            await say(session, "hello")
+        desk, ticket = OperatorDesk(backend, swarm, "Anna"), keys.ticket("shop", "ann", session.info.id)
+        assert await desk.tickets() == []
+        assert await backend.get(ticket) is not None
+        await delete_session(backend, session.info)
+        assert await desk.tickets() == await desk.tickets() == []
+        assert await backend.get(ticket) is await backend.get(keys.ticket_index("shop")) is None
+
+    asyncio.run(run())
+
+
 def test_a_call_that_a_dead_process_left_is_not_repeated() -> None:
     async def run() -> None:
         swarm, backend = shop(), open_backend("memory:")
