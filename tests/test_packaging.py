@@ -43,7 +43,7 @@ PUBLIC = {
         ReasoningDelta Record RecordedConversation Redaction Refused RepeatedCall ReplayRules Replayed Reply
         RequestContext RequestDenied RequestLimit Rescued Retry Retrying Rotated ScriptError ScriptedModel
         SentenceEmbedder Session SessionBusy SessionInfo SessionOpening SessionSettings SessionWriter State
-        StateError Steered Storage StorageError Summarized Swarm SwarmError TaskEnded TaskLimit TaskProgress
+        StateError Steered Storage StorageError Summarized Swarm SwarmError TaskEnded TaskError TaskLimit TaskProgress
         TaskStarted TextChunk TextDelta TokenCounter Tool ToolCall ToolFinished ToolStarted Tracing Transcript
         TranscriptError TurnEnded UserQuestion Warned as_html as_jsonl as_markdown as_messages as_openai
         build_context compare_logs computed counter_for delete_session find_session fork_session image_file

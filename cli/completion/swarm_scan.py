@@ -27,6 +27,7 @@ class SwarmNames:
     tools: Names = field(default_factory=dict)
     storages: Names = field(default_factory=dict)
     policies: Names = field(default_factory=dict)
+    operators: Names = field(default_factory=dict)
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """JSON schemas of the tools' arguments, by tool name. Empty for TOML: only a program knows them."""
 
@@ -50,6 +51,7 @@ def swarm_names(swarm: str, folder: Path) -> SwarmNames:
             tools={name: each.description.split("\n")[0] for name, each in signatures.items()},
             storages={storage.name: "" for storage in example.storages},
             policies={policy.name: "" for policy in example.policies},
+            operators={operator.name: operator.description for operator in example.operators},
             parameters={name: each.parameters for name, each in signatures.items()},
         )
     path = (folder / swarm).expanduser()
@@ -66,4 +68,5 @@ def swarm_names(swarm: str, folder: Path) -> SwarmNames:
         tools={name: "" for agent in agents.values() for name in agent.get("tools", ())},
         storages=dict.fromkeys(content.get("storages", {}), ""),
         policies=dict.fromkeys(content.get("policies", {}), ""),
+        operators=dict.fromkeys(content.get("operators", {}), ""),
     )

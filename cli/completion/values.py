@@ -189,6 +189,7 @@ _BY_NAME: Mapping[str, Finder] = {
     "client": _from_files("client"),
     "locale": _from_files("locale"),
     "policy": _in_swarm("policies"),
+    "operator": _in_swarm("operators"),
 }
 """Finders of the values of options that mean the same in every command."""
 

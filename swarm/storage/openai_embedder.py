@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.bounds import MAX_ANSWER
 from swarmchat.swarm.common.encoding import decode_json
+from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.openai_client import OpenAIServer
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class OpenAIEmbedder:
     ``batch``: the most texts in one request. ``timeout``: seconds without a byte from the server. ``default_score``: by
     the model's name when ``None``. ``prefixes``: what stands before searches and before texts of items, as the
     model was trained. ``max_retries``: how often a temporary failure is retried. ``headers``, ``query``, ``sleep`` and
-    ``jitter`` are as for ``OpenAIServer``. Raises DefinitionError for a ``base_url`` that is not HTTP, and
-    ValueError for a ``batch`` or ``dimensions`` below 1.
+    ``jitter`` are as for ``OpenAIServer``. Raises DefinitionError for a ``base_url`` that is not HTTP, and for a
+    ``batch`` or ``dimensions`` below 1.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class OpenAIEmbedder:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         if batch < 1 or (dimensions is not None and dimensions < 1):
-            raise ValueError(f"batch {batch}, dimensions {dimensions}: expected 1 or more")
+            raise DefinitionError(f"batch {batch}, dimensions {dimensions}: expected 1 or more")
         self.name = name if dimensions is None else f"{name}@{dimensions}"
         by_name = next((score for start, score in _SCORES.items() if name.startswith(start)), _OTHER_SCORE)
         self.default_score = by_name if default_score is None else default_score

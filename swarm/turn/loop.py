@@ -32,7 +32,6 @@ from swarmchat.swarm.turn.external_tools import unrecorded_tools
 from swarmchat.swarm.turn.faults import Guards
 from swarmchat.swarm.turn.guardrails import refuse_by_hook, refuse_input, refuse_output
 from swarmchat.swarm.turn.hooking import run_hooks
-from swarmchat.swarm.turn.people import waits_for_person
 from swarmchat.swarm.turn.question import Question
 from swarmchat.swarm.turn.recorder import TurnRecorder
 from swarmchat.swarm.turn.rescue import Rescue, RescueDecision
@@ -112,6 +111,8 @@ async def run_turn(
     if problem := await turn.run_after_hooks(None):
         yield Warned(problem)
     if conversation.agent.is_person:
+        from swarmchat.swarm.turn.people import waits_for_person
+
         yield await waits_for_person(conversation)
     yield turn.recorder.ended()
 

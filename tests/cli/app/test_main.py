@@ -189,12 +189,6 @@ def _run(code: str, program) -> str:
     return done.stdout
 
 
-def test_an_answer_without_standard_output_is_an_error(program):
-    command = ["sh", "-c", '"$0" -m swarmchat.cli -b memory "hello there" >&-', sys.executable]
-    done = subprocess.run(command, env=program.env, stderr=subprocess.PIPE, encoding="utf-8", timeout=60)
-    assert (done.returncode, done.stderr) == (1, "error: standard output cannot be written: Bad file descriptor\n")
-
-
 def test_unprintable_output_is_reported_once():
     for flag in ("--help", "--version"):
         with open("/dev/full", "w") as full:

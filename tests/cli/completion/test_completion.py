@@ -165,7 +165,7 @@ def test_whatever_has_values_that_can_be_known_completes():
         name.split()[-1] for name, param in each_value() if finder_of(tuple(name.split()[:-1]), param) is None
     }
     numbers = {"max_context", "limit", "total", "keep", "start", "until", "speed", "seconds", "timeout"}
-    numbers |= {"jobs", "repeat", "min_pass"}
+    numbers |= {"callback_port", "jobs", "repeat", "min_pass"}
     texts = {
         "prompt",
         "system",
@@ -180,7 +180,19 @@ def test_whatever_has_values_that_can_be_known_completes():
         "id_field",
         "sender",
     }
-    texts |= {"name", "command", "url", "env", "header", "expression", "tag", "ignore"}
+    texts |= {
+        "person",
+        "client_id",
+        "client_secret",
+        "name",
+        "command",
+        "url",
+        "env",
+        "header",
+        "expression",
+        "tag",
+        "ignore",
+    }
     files = {"script", "data_dir", "file", "files", "folder", "junit", "summary", "cassette", "output", "schema"}
     assert of_no_kind == numbers | texts | files
 
@@ -201,11 +213,12 @@ def test_whatever_has_values_that_can_be_known_completes():
         (("sessions", "export", "--format", "m"), ["markdown"]),
         (("sessions", "copy", "--to", "r"), ["redis", "redis://"]),
         (("agents", "show", ""), ["assistant"]),
-        (("agents", "show", "-S", "helpdesk", ""), ["triage", "sales", "refunds", "researcher"]),
+        (("agents", "show", "-S", "helpdesk", ""), ["triage", "sales", "refunds", "support", "researcher"]),
         (("tools", "call", "-S", "phone_shop", "put"), ["put_in_basket"]),
         (("tools", "call", "-S", "phone_shop", "put_in_basket", ""), ['{"description": ""}']),
         (("bans", "list", "-S", "helpdesk", "--policy", ""), ["no-politics"]),
         (("storage", "-S", "helpdesk", ""), ["facts"]),
+        (("operator", "-S", "helpdesk", "--operator", ""), ["support"]),
         # A file may stand here, or nothing may.
         (("sessions", "export", "--output", ""), []),
         (("-bmemory", "-s", ""), [""]),

@@ -159,7 +159,7 @@ def test_completion_of_commands_and_their_arguments(tmp_path, monkeypatch):
     assert not {"/back", "/undo", "/retry", "/edit"} & set(candidates[0])
     assert {"/stack", "/state"} <= set(candidates[1])
     assert candidates[2:] == [
-        ["sales", "refunds", "researcher"],
+        ["sales", "refunds", "support", "researcher"],
         ["refunds", "researcher"],
         [],
         ["order"],

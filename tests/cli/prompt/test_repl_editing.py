@@ -161,7 +161,7 @@ def test_tab_completes_commands_and_their_arguments(columns, rows, program):
         screen.wait_for(gone("list the agents"))
         assert "* triage" not in screen.text
         say(screen, "", "* triage")
-        say(screen, "/agent s" + TAB, "you ❯ /agent sales sales ‹ triage")
+        say(screen, "/agent sa" + TAB, "you ❯ /agent sales sales ‹ triage")
         say(screen, "/agen refunds", "error: /agen is ambiguous: /agent, /agents")
         say(screen, "/stac", "sales ‹ triage")
         say(screen, "/agnt refunds", "error: unknown command /agnt; did you mean /agent?")

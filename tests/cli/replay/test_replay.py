@@ -234,7 +234,7 @@ def replay_shop(program, records, mode="verify", old="", new="", more=()):
         ("price", "Price", "the model called an unknown tool ('price' is Price)"),
         ("tools=[price, pay]", "tools=[pay]", "the model called an unknown tool ('price')"),
         ("item: str", "item: int", "the arguments of a call do not fit its tool (price: item: "),
-        ("item: str", "item: list[str]", "the arguments of a call do not fit its tool (price: item: "),
+        ("item: str", "item: list[str]", "the arguments of a call do not fit its tool (the arguments of price"),
         ("item: str", "name: str", "the arguments of a call do not fit its tool (price: "),
         ("item: str)", "item: str, size: int)", "the arguments of a call do not fit its tool (price: size: "),
     ],

@@ -52,12 +52,13 @@ def answer(program, *arguments: str) -> str:
 def test_agents_are_listed_and_shown(program):
     listed = ok(program, "agents", "list", "-S", "helpdesk")
     assert listed.startswith("* triage  Answers questions and plays.\n    tools: find_fact, ")
-    assert "    handoffs: sales, refunds\n  sales  Takes orders.\n" in listed
+    assert "    handoffs: sales, refunds, support\n  sales  Takes orders.\n" in listed
     agents = json.loads(ok(program, "agents", "list", "-S", "helpdesk", "--json"))
     assert [(agent["name"], agent["default"]) for agent in agents] == [
         ("triage", True),
         ("sales", False),
         ("refunds", False),
+        ("support", False),
         ("researcher", False),
     ]
     assert "    agents as tools: researcher\n" in listed
@@ -89,8 +90,10 @@ def test_the_graph(program):
         "│  ├─ triage ↑",
         "│  └─ refunds",
         "│     ├─ triage ↑",
-        "│     └─ sales ↑",
-        "└─ refunds ↑",
+        "│     ├─ sales ↑",
+        "│     └─ support",
+        "├─ refunds ↑",
+        "└─ support ↑",
         "triage gives tasks to researcher",
     ]
     drawn = ok(program, "agents", "graph", "-S", "helpdesk", "--mermaid").splitlines()

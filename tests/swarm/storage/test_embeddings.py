@@ -18,6 +18,7 @@ from swarmchat.backends import Append, BackendUnavailable, CorruptValue, Put, op
 from swarmchat.backends.memory import MemoryBackend
 from swarmchat.swarm.errors import (
     ContextTooLong,
+    DefinitionError,
     EmbeddingError,
     ModelAuthError,
     ModelBusy,
@@ -622,5 +623,5 @@ class TestServer:
         assert OpenAIEmbedder("nomic-embed-text").default_score == 0.5
         assert OpenAIEmbedder("m", default_score=0.1).default_score == 0.1
         for wrong in ({"batch": 0}, {"dimensions": 0}, {"base_url": "localhost"}):
-            with pytest.raises(ValueError, match="expected"):
+            with pytest.raises(DefinitionError, match="expected"):
                 OpenAIEmbedder("m", **wrong)
