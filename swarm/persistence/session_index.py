@@ -125,6 +125,13 @@ async def find_session(backend: Backend, client: str, name: str) -> SessionInfo 
     return next((info for info in await list_sessions(backend, client) if info.name == name), None)
 
 
+async def stored_swarms(backend: Backend, sessions: Sequence[tuple[str, str]]) -> list[str | None]:
+    """Return the name of the swarm of each of ``sessions``, given by client and id; ``None`` if there is no entry."""
+    values = await backend.get_many([keys.session_index(*each) for each in sessions]) if sessions else []
+    infos = [None if value is None else _parse(value) for value in values]
+    return [None if value is None else info.swarm if info else "" for value, info in zip(values, infos, strict=True)]
+
+
 async def latest_session(backend: Backend, client: str) -> SessionInfo | None:
     """Return the session that ``client`` used last."""
     return next(iter(await list_sessions(backend, client)), None)

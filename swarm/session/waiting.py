@@ -12,7 +12,7 @@ from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import parse_holder
 from swarmchat.swarm.persistence.mailbox import new_act
 from swarmchat.swarm.persistence.records import timestamp
-from swarmchat.swarm.persistence.tickets import Ticket, ring
+from swarmchat.swarm.persistence.tickets import Ticket, refer, ring
 from swarmchat.swarm.turn.mail import to_react_to
 
 _LOOK = 15.0
@@ -42,6 +42,8 @@ async def _look_after(conversation: Conversation) -> float:
     operator = conversation.agent
     if ticket is None or stored is None or not isinstance(operator, Operator):
         return _LOOK
+    # The store may have failed when the ticket was to be listed.
+    await refer(conversation.backend, conversation.swarm.name, ticket.client, ticket.session)
     if ticket.taken_by:
         await _replace_lost_operator(conversation, ticket, stored)
         return _LOOK
