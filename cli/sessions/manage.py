@@ -29,7 +29,7 @@ from swarmchat.swarm.errors import BadRecord, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import timestamp
-from swarmchat.swarm.persistence.session_index import SessionInfo, numbered_name
+from swarmchat.swarm.persistence.session_index import SessionInfo, count_entries, numbered_name
 from swarmchat.swarm.primitives.navigation import Navigation
 
 _LASTING = ("disk", "redis")
@@ -41,7 +41,10 @@ async def list_sessions(flags: Flags, limit: int | None, everywhere: bool, as_js
     rows = []
     async with aclosing(_open_stores(flags, everywhere)) as stores:
         async for store in stores:
-            rows += await _rows(store, (await store.sessions())[:limit])
+            infos = await store.sessions()
+            rows += await _rows(store, infos[:limit])
+            if unreadable := await count_entries(store.backend, store.client) - len(infos):
+                remark(f"{store.name}: unreadable entries, which are left out: {unreadable:,}; see swarmchat doctor")
     rows = sorted(rows, key=lambda row: str(row["updated"]), reverse=True)[:limit] if everywhere else rows
     if as_json:
         print_json(rows)
