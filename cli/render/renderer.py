@@ -248,7 +248,12 @@ class Renderer:
         """Print ``text`` as if ``name`` had just entered it at the prompt."""
         # Below a long name, little of a narrow line would be left.
         indent = " " * (len(name) + 3 if len(name) <= _SHORT_NAME else 2)
-        self._print(self.head(name) + sanitize(text).replace("\n", "\n" + indent))
+        first, *more = sanitize(text).split("\n")
+        # Stands for the head, whose control characters have no width.
+        place = "x" * (len(name) + 2)
+        lines = [self._wrapped(f"{place} {first}", indent)[len(place) :].removeprefix(" ")]
+        lines += [self._wrapped(indent + line, indent) for line in more]
+        self._print(self.head(name) + "\n".join(lines))
 
     def raw(self, text: str) -> None:
         """End the answer, then write the program's own control characters unchanged."""
