@@ -167,9 +167,10 @@ def test_an_agent_with_a_type_and_a_handoff_to_one_without():
     asyncio.run(scenario())
 
 
-def test_the_value_streams():
+@pytest.mark.parametrize("answer", [GOOD, f"```json\n{GOOD}\n```"])
+def test_the_value_streams(answer):
     async def scenario():
-        async with Session.open("memory:", ScriptedModel([GOOD]), Agent("a")) as session:
+        async with Session.open("memory:", ScriptedModel([answer]), Agent("a")) as session:
             events = [event async for event in session.run_turn("the invoice?", output=Invoice)]
             values = [event.value for event in events if isinstance(event, OutputDelta)]
             assert values[0] == {}
