@@ -117,6 +117,11 @@ async def list_sessions(backend: Backend, client: str) -> list[SessionInfo]:
     return sorted(infos, key=lambda info: (info.updated, info.id), reverse=True)
 
 
+async def count_entries(backend: Backend, client: str) -> int:
+    """Return how many sessions of ``client`` there are with those whose entries cannot be read."""
+    return sum([1 async for _ in backend.scan(keys.sessions(client))])
+
+
 async def find_session(backend: Backend, client: str, name: str) -> SessionInfo | None:
     """Return the session of ``client`` whose id is ``name``, or else whose name is."""
     value = await backend.get(keys.session_index(client, name))

@@ -64,8 +64,9 @@ class Ticket:
     @property
     def waiting_since(self) -> datetime:
         """Since when it waits."""
-        with suppress(ValueError):
-            return datetime.fromisoformat(self.since)
+        with suppress(ValueError, OverflowError):
+            # A time without a zone is none of ours: a damaged ticket.
+            return datetime.fromisoformat(self.since).astimezone(UTC)
         return datetime.now(UTC)
 
 
