@@ -24,7 +24,7 @@ from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import find_session
 from swarmchat.swarm.persistence.store import Lifetimes
 from swarmchat.swarm.persistence.tickets import Ticket, list_desk, list_tickets, post, ring
-from swarmchat.swarm.session.waiting import is_left
+from swarmchat.swarm.session.operator_watch import is_left
 from swarmchat.swarm.tools.context import ArgumentsError
 from swarmchat.swarm.tools.tool import Tool
 
