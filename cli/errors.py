@@ -61,4 +61,4 @@ class RescueExhausted(CliError):
 
 
 class OutputLost(CliError):
-    """Standard output cannot be written, for example because its disk is full."""
+    """Standard output cannot be written, for example because it is closed or its disk is full."""

@@ -129,6 +129,8 @@ def _label(field: "FormField") -> str:
         about.append({"array": "a JSON list", "object": "a JSON object", "boolean": "y/n"}.get(field.type, field.type))
     if not field.required:
         default = ", ".join(map(str, field.default)) if isinstance(field.default, list) else field.default
+        if isinstance(default, bool):
+            default = "y" if default else "n"
         about.append("optional" if default is None else f"default {default}")
     return f"{one_line(field.name, 40)}" + (f" ({', '.join(about)})" if about else "") + ":"
 

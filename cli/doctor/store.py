@@ -22,7 +22,7 @@ from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import parse_holder
 from swarmchat.swarm.persistence.log import read_lines
-from swarmchat.swarm.persistence.session_index import SessionInfo, list_sessions
+from swarmchat.swarm.persistence.session_index import SessionInfo, count_entries, list_sessions
 
 _SLOW = 250.0
 """Milliseconds above which every turn feels slow."""
@@ -164,14 +164,14 @@ async def check_sessions(backend: Backend, client: str, *, everything: bool) -> 
     checks = Checks("sessions")
     try:
         infos = await list_sessions(backend, client)
-        entries = [key async for key, _ in backend.scan(keys.sessions(client))]
+        entries = await count_entries(backend, client)
         open_ids = await _check_leases(checks, backend, infos)
         chosen = infos if everything else infos[:_MAX_SESSIONS]
         await _check_logs(checks, backend, [info for info in chosen if info.id not in open_ids], len(infos))
     except BackendError as error:
         checks.add("failed", "sessions", str(error))
         return checks
-    if unreadable := len(entries) - len(infos):
+    if unreadable := entries - len(infos):
         advice = "nothing is done to them: a newer swarmchat may have written them, or they are damaged"
         checks.add("warning", "list", f"unreadable entries in the list of sessions: {unreadable}", advice)
     return checks

@@ -46,6 +46,7 @@ def waiting_lines(waiting: list[Waiting]) -> list[str]:
     for number, (ticket, info) in enumerate(waiting, 1):
         since = duration((datetime.now(UTC) - ticket.waiting_since).total_seconds())
         state = f"with {one_line(ticket.taken_by, 40)}" if ticket.taken_by else f"waits {since}"
-        lines.append(f"{number}  {one_line(ticket.client, 40)}/{one_line(info.name, 40)}  {ticket.operator}  {state}")
+        client, name, operator = (one_line(text, 40) for text in (ticket.client, info.name, ticket.operator))
+        lines.append(f"{number}  {client}/{name}  {operator}  {state}")
         lines += [f"   {one_line(text, _LINE)}" for text in (ticket.reason, ticket.summary or info.title) if text]
     return lines or ["nobody waits"]

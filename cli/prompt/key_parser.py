@@ -31,6 +31,8 @@ _FOCUS = {"\x1b[I": True, "\x1b[O": False}
 """The reports that the terminal has got or lost the focus."""
 _STRINGS = re.compile(r"\x1b(?:\][0-9]|[P_^X][!-~])")
 """The start of a reply with a text. Alt-] and Alt-P alone are keys."""
+_LATE = re.compile(r"\[[?>]?\d[\d;:]*[A-Za-z~]|\]\d+;|P[>!+\d]")
+"""How a sequence goes on whose Esc was taken for a key because the rest came late. Nobody types that at once."""
 _LONGEST = 4096
 """Characters of a reply after which the rest is no part of it."""
 
@@ -52,9 +54,14 @@ class KeyParser(Vt100Parser):
         """Forget what was read so far."""
         super().reset(request)
         self._sequence = ""
+        self._was_escape = False
 
     def feed(self, data: str) -> None:
         """Read ``data``, which may end in the middle of a sequence."""
+        if self._was_escape and data:
+            self._was_escape = False
+            if _LATE.match(data):
+                self._sequence = "\x1b"
         for index, character in enumerate(data):
             if self._in_bracketed_paste:
                 super().feed(data[index:])
@@ -65,6 +72,7 @@ class KeyParser(Vt100Parser):
         """Take an unfinished sequence for the keys that it begins with, such as Esc."""
         # With a parameter, it is the first part of a sequence that arrives in two.
         if len(self._sequence) < 3:
+            self._was_escape = self._was_escape or self._sequence == "\x1b"
             self._release()
             super().flush()
 

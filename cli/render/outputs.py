@@ -48,12 +48,24 @@ class TextOutput(Output):
     def __init__(self) -> None:
         super().__init__(print_answers=True)
         self._is_first = True
+        self._begins = False
 
     def begin_turn(self, question: str, line: int | None) -> None:
-        """Print the separator, except before the first answer."""
-        if not self._is_first:
+        """Print the separator, except before the first answer; messages from outside may have no answer."""
+        self._begins = True
+        if question:
+            self._separate()
+
+    def show(self, event: events.Event) -> None:
+        """Print the separator before what is no message from outside."""
+        if not isinstance(event, events.MailReceived | events.Warned):
+            self._separate()
+        super().show(event)
+
+    def _separate(self) -> None:
+        if self._begins and not self._is_first:
             self.renderer.raw("\f\n")
-        self._is_first = False
+        self._is_first, self._begins = self._is_first and not self._begins, False
 
 
 class JsonLinesOutput(Output):

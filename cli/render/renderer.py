@@ -249,11 +249,10 @@ class Renderer:
         # Below a long name, little of a narrow line would be left.
         indent = " " * (len(name) + 3 if len(name) <= _SHORT_NAME else 2)
         first, *more = sanitize(text).split("\n")
-        head = " " * (len(name) + 3)
-        lines = [
-            self._wrapped(head + first, indent)[len(head) :],
-            *(self._wrapped(indent + line, indent) for line in more),
-        ]
+        # Stands for the head, whose control characters have no width.
+        place = "x" * (len(name) + 2)
+        lines = [self._wrapped(f"{place} {first}", indent)[len(place) :].removeprefix(" ")]
+        lines += [self._wrapped(indent + line, indent) for line in more]
         self._print(self.head(name) + "\n".join(lines))
 
     def raw(self, text: str) -> None:

@@ -25,11 +25,11 @@ from swarmchat.swarm.archive.search import search_sessions
 from swarmchat.swarm.archive.sessions import delete_session, find_unfinished, fork_session, rename_session
 from swarmchat.swarm.archive.writer import SessionWriter
 from swarmchat.swarm.common.encoding import clean_text
-from swarmchat.swarm.errors import BadRecord, SessionBusy
+from swarmchat.swarm.errors import BadRecord, MailError, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import timestamp
-from swarmchat.swarm.persistence.session_index import SessionInfo, numbered_name
+from swarmchat.swarm.persistence.session_index import SessionInfo, count_entries, numbered_name
 from swarmchat.swarm.primitives.navigation import Navigation
 
 _LASTING = ("disk", "redis")
@@ -41,7 +41,10 @@ async def list_sessions(flags: Flags, limit: int | None, everywhere: bool, as_js
     rows = []
     async with aclosing(_open_stores(flags, everywhere)) as stores:
         async for store in stores:
-            rows += await _rows(store, (await store.sessions())[:limit])
+            infos = await store.sessions()
+            rows += await _rows(store, infos[:limit])
+            if unreadable := await count_entries(store.backend, store.client) - len(infos):
+                remark(f"{store.name}: unreadable entries, which are left out: {unreadable:,}; see swarmchat doctor")
     rows = sorted(rows, key=lambda row: str(row["updated"]), reverse=True)[:limit] if everywhere else rows
     if as_json:
         print_json(rows)
@@ -158,7 +161,13 @@ async def tell_session(
 
     info = await store.session(name)
     if text == "-":
-        text = sys.stdin.buffer.read(4 * MAX_MESSAGE + 1).decode("utf-8", "replace").strip()
+        data = sys.stdin.buffer.read(4 * MAX_MESSAGE + 1)
+        if len(data) > 4 * MAX_MESSAGE:
+            raise MailError(
+                f"the message has more than {4 * MAX_MESSAGE:,} bytes, expected at most {MAX_MESSAGE:,} characters: "
+                "shorten it, or say where the rest can be found"
+            )
+        text = data.decode("utf-8", "replace").strip()
     mail = await tell(store.backend, info.client, info.id, text, agent=agent, sender=sender, wake=wake, ttl=store.ttl)
     if as_json:
         print_json({**asdict(mail), "session": info.name})

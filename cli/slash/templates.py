@@ -65,12 +65,20 @@ class Template:
 
 
 def read_templates(folder: Path | None) -> dict[str, Template]:
-    """Return the templates in ``folder`` by name. A file that cannot be used has a ``problem``."""
+    """Return the templates in ``folder`` by name. A file that cannot be used has a ``problem``.
+
+    Of the files that are too many, the first stands for all.
+    """
     try:
-        paths = sorted(folder.glob("*.md"))[:_MOST] if folder is not None else []
+        paths = sorted(folder.glob("*.md")) if folder is not None else []
     except OSError:
         return {}
-    return {path.stem: _read(path) for path in paths if _NAME.fullmatch(path.stem)}
+    paths = [path for path in paths if _NAME.fullmatch(path.stem)]
+    templates = {path.stem: _read(path) for path in paths[:_MOST]}
+    for path in paths[_MOST : _MOST + 1]:
+        problem = f"is not read: only the first {_MOST} files are, and {len(paths):,} are there"
+        templates[path.stem] = Template(path, problem=problem)
+    return templates
 
 
 def _read(path: Path) -> Template:

@@ -229,7 +229,7 @@ class GroupBuilder:
         own = self._agent is None or record.agent is None or record.agent == self._agent
         if record.type == "reset" and own:
             self._clear(_numbers(record.data.get("keep")))
-        if record.type not in MESSAGE_TYPES or (record.type == "mail" and not own and "act" not in record.data):
+        if record.type not in MESSAGE_TYPES or (record.type == "mail" and not own and not record.is_for_all):
             return
         message = sendable(record.message, record.seq, own=own)
         if message is None:

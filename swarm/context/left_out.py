@@ -108,6 +108,5 @@ def _last_reset(records: Iterable[Record], hidden: Iterable[int], agent: str) ->
 def _is_foreign_call(record: Record, agent: str) -> bool:
     foreign = record.agent not in (None, agent)
     if record.type == "mail":
-        # What an operator did is for all agents.
-        return foreign and "act" not in record.data
+        return foreign and not record.is_for_all
     return foreign and (record.type == "tool" or not record.message.get("content"))

@@ -38,13 +38,14 @@ class OperatorQueue:
                 changes.write(Delete(self._key))
 
     async def open(self, active: Agent, navigation: Navigation) -> None:
-        """Make the ticket of a session that was copied, or whose ticket the store has lost."""
-        if not active.is_person or await self._backend.get(self._key) is not None:
+        """List the ticket; make it if the session was copied, or the store has lost it."""
+        if not active.is_person:
             return
-        if not await self._backend.length(keys.session_mailbox(self._client, self._session)):
+        waiting = keys.session_mailbox(self._client, self._session)
+        if await self._backend.get(self._key) is None and not await self._backend.length(waiting):
             ticket = self._new(navigation, "{}")
             await self._backend.commit(Put(self._key, ticket.to_bytes(), self._lifetime))
-            await self._ring()
+        await self.tell(active)
 
     def closed(self, active: Agent, draws: Draws) -> Mapping[str, str]:
         """Return the operators that ``active`` can hand over to but that are closed, with a sentence each."""
@@ -68,15 +69,13 @@ class OperatorQueue:
         await post(self._backend, self._swarm.name, (ticket, stored), changed, mail, self._lifetime)
 
     async def tell(self, active: Agent) -> None:
-        """Wake the operators after a commit that may concern them."""
+        """List the ticket and wake the operators after a commit that may concern them."""
         if active.is_person or self._rings:
-            await self._ring()
+            from swarmchat.swarm.persistence.tickets import refer, ring
+
+            await refer(self._backend, self._swarm.name, self._client, self._session)
+            await ring(self._backend, self._swarm.name)
         self._rings = active.is_person
-
-    async def _ring(self) -> None:
-        from swarmchat.swarm.persistence.tickets import ring
-
-        await ring(self._backend, self._swarm.name)
 
     def _new(self, navigation: Navigation, arguments: str) -> "Ticket":
         from swarmchat.swarm.persistence.tickets import new_ticket

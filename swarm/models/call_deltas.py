@@ -11,6 +11,7 @@ What servers do with ``delta.tool_calls``, and what is made of it:
     one id for several calls    GLM, DeepSeek (HKUDS/nanobot#3943): the later ones get a suffix
     the name in every delta     MiniMax, Fireworks (NousResearch/hermes-agent#11984, #8094): it counts once
     the name in pieces          Gemini (continuedev/continue#5849): joined until the arguments begin
+    the name after arguments    SGLang (vercel/ai#14722): it is the name of that call
     all arguments sent again    GPT-5 (open-webui/open-webui#22235): they count once
     arguments as an object      llama.cpp (ggml-org/llama.cpp#20198), MiniMax (can1357/oh-my-pi#1779): encoded
     finish "stop" with calls    Gemini (googleapis/python-genai#2868): the answer says ``tool_calls``
@@ -112,7 +113,7 @@ class _Call:
 
     def take(self, name: str, arguments: str) -> None:
         """Add the next piece of the name and of the arguments."""
-        if name and not self.arguments.length:
+        if name and not (self.name and self.arguments.length):
             self.name = (name if name.startswith(self.name) else self.name + name)[:_LONGEST_NAME]
         # A repeat is recognised by being whole: no object continues after its last bracket.
         if not (self.arguments.whole and self.arguments.equal(arguments)):
@@ -192,7 +193,7 @@ class ToolCallDeltas:
         again = name == latest.name and (not arguments.strip() or latest.arguments.equal(arguments.strip()))
         if identity == latest.id != "" or (not identity and index is not None):
             # The same call by id or by index, unless it would be a second object after a whole one.
-            starts = bool(name) and whole and not again
+            starts = bool(name and latest.name) and whole and not again
         elif identity and latest.id:
             # A name with the new id starts a call, unless it is the one whose arguments are on their way.
             starts = whole or bool(name and not (name == latest.name and latest.arguments))

@@ -221,34 +221,31 @@ class OpenAIModel:
 
     async def _attempt(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Send ``request`` once; again in another form if the server asks for one. Raises AttemptError."""
-        # openai 3 is built on httpx2, whose errors are raised while the body is read.
-        from httpx2 import RequestError
-        from openai import APIConnectionError, APIStatusError
-
         answer, lines = AnswerDeltas(), DataLines()
         self._tried = ()
         deadline = asyncio.get_running_loop().time() + self._server.max_answer_time
-        opened = False
-        try:
-            while isinstance(stream := await self._body.before(deadline, self._open(request)), Adapted):
-                yield stream
-            self._learn()
-            opened = True
+        while True:
+            adaptations = self._adaptations()
+            fields, messages = self._form(request, adaptations)
+            content = join_body(self.served_as, messages, fields)
             try:
-                async with aclosing(self._body.events(stream.response, lines, deadline)) as events:
+                async with aclosing(self._events(content, answer, lines, deadline)) as events:
                     async for event in events:
                         for chunk in answer.add(event):
                             yield chunk
                         if answer.size > self._server.max_answer:
                             raise self._errors.too_long(self._server.max_answer)
-            finally:
-                await stream.close()
-        except (APIConnectionError, RequestError) as error:
-            # After the end of the answer, a server may close the connection, or keep it open without sending more.
-            if not (answer.finished or lines.done):
-                raise self._server.lost(error, opened) from error
-        except APIStatusError as error:
-            raise self._server.refused(error) from error
+                break
+            except AttemptError as failure:
+                # Gateways refuse a request also with an event in a response with status 200.
+                status, words = failure.refusal
+                attachments = any(map(has_parts_encoded, request.messages))
+                adaptation = learn(status, words, fields, adaptations, attachments=attachments)
+                if adaptation is None or answer.has_choices:
+                    raise
+                self._tried, lines = (*self._tried, adaptation), DataLines()
+            yield Adapted(adaptation, describe(adaptation))
+        self._learn()
         if not answer.has_choices and lines.done:
             raise self._errors.nothing_sent()
         if not (answer.finished or lines.done):
@@ -259,15 +256,46 @@ class OpenAIModel:
         self._body.check_finish(whole, answer.native_finish)
         yield whole
 
-    async def _open(self, request: ModelRequest) -> "AsyncStream[object] | Adapted":
-        """Send ``request`` and return the stream of the response, or what was learned: that another form is needed.
+    async def _events(
+        self, content: bytes, answer: AnswerDeltas, lines: DataLines, deadline: float
+    ) -> AsyncGenerator[Mapping[str, Any], None]:
+        """Post ``content`` and yield the objects of the response, which become ``answer``. Raises AttemptError."""
+        # openai 3 is built on httpx2, whose errors are raised while the body is read.
+        from httpx2 import RequestError
+        from openai import APIConnectionError, APIStatusError
 
-        Raises APIStatusError if the server refuses it for another reason.
-        """
-        from openai import APIStatusError, AsyncStream
+        opened = False
+        try:
+            stream = await self._body.before(deadline, self._post(content))
+            opened = True
+            try:
+                async with aclosing(self._body.events(stream.response, lines, deadline)) as events:
+                    async for event in events:
+                        yield event
+            finally:
+                await stream.close()
+        except (APIConnectionError, RequestError) as error:
+            # After the end of the answer, a server may close the connection, or keep it open without sending more.
+            if not (answer.finished or lines.done):
+                raise self._server.lost(error, opened) from error
+        except APIStatusError as error:
+            raise self._server.refused(error) from error
+
+    async def _post(self, content: bytes) -> "AsyncStream[object]":
+        from openai import AsyncStream
 
         client = await self._server.client()
-        adaptations = self._adaptations()
+        return await client.post(
+            self._server.version_path + "/chat/completions",
+            content=content,
+            options={"headers": {"Content-Type": "application/json"}},
+            cast_to=object,
+            stream=True,
+            stream_cls=AsyncStream[object],
+        )
+
+    def _form(self, request: ModelRequest, adaptations: Sequence[str]) -> tuple[dict[str, Any], Sequence[bytes]]:
+        """Return the fields and the encoded messages of ``request`` in the form that ``adaptations`` ask for."""
         fields: dict[str, Any] = {"tools": request.tools} if request.tools else {}
         fields |= {name: request.parameters[name] for name in sorted(request.parameters)}
         fields |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -288,24 +316,4 @@ class OpenAIModel:
         messages = self._adapter.adapt(
             plain, echoes, tools="tools" in fields, form=message_form(adaptations), fill=request.filled
         )
-        try:
-            return await client.post(
-                self._server.version_path + "/chat/completions",
-                content=join_body(self.served_as, messages, fields),
-                options={"headers": {"Content-Type": "application/json"}},
-                cast_to=object,
-                stream=True,
-                stream_cls=AsyncStream[object],
-            )
-        except APIStatusError as error:
-            adaptation = learn(
-                error.status_code,
-                error.response.text,
-                fields,
-                adaptations,
-                attachments=any(map(has_parts_encoded, request.messages)),
-            )
-            if adaptation is None:
-                raise
-            self._tried = (*self._tried, adaptation)
-            return Adapted(adaptation, describe(adaptation))
+        return fields, messages

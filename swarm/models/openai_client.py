@@ -378,7 +378,9 @@ class OpenAIServer:
         """Return the error for a response with an error status."""
         if error.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and self._proxy():
             return self._unreachable("407 Proxy Authentication Required")
-        return self.errors.status(error.status_code, error.body, error.response.headers)
+        failure = self.errors.status(error.status_code, error.body, error.response.headers)
+        failure.refusal = error.status_code, error.response.text
+        return failure
 
     def lost(self, error: Exception, opened: bool) -> AttemptError:
         """Return the error for a connection that failed before or after the answer began (``opened``)."""

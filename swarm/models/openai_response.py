@@ -1,14 +1,15 @@
 """Reads the body of a response: a stream of events, or one JSON text, within the bounds of time and size."""
 
 import asyncio
-import codecs
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from swarmchat.swarm.common.encoding import NestingError, decode_json
 from swarmchat.swarm.common.patterns import lazy_pattern
+from swarmchat.swarm.errors import ModelRefused
 from swarmchat.swarm.models.base import Answer
 from swarmchat.swarm.models.openai_client import content_type
 from swarmchat.swarm.models.streaming import DataLines
@@ -58,7 +59,7 @@ class ResponseReader:
         # The package's own iterator fails at events without data, and drops a last event without a blank line.
         whole, body, limit = None, bytearray(), self._max_answer
         opening = b""
-        async with aclosing(_as_utf8(response.aiter_bytes())) as parts:
+        async with aclosing(response.aiter_bytes()) as parts:
             while (part := await self.before(deadline, anext(parts, None))) is not None:
                 if whole is None:
                     part = part.lstrip(_BLANK)
@@ -97,6 +98,8 @@ class ResponseReader:
         if not isinstance(event, dict):
             raise self._errors.garbage(data[:1000].decode("utf-8", "replace"), why)
         if error := self._errors.in_answer(event):
+            if isinstance(error.error, ModelRefused):
+                error.refusal = HTTPStatus.BAD_REQUEST, data.decode("utf-8", "replace")
             raise error
         if self.on_object is not None:
             self.on_object(event)
@@ -132,22 +135,6 @@ def _json_texts(body: bytes) -> list[bytes]:
         lines = [line.removeprefix(b"data:").strip() for line in body.splitlines()]
         return [line for line in lines if line and line != b"[DONE]"]
     return [body]
-
-
-async def _as_utf8(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield ``parts`` of a body as UTF-8: a byte order mark tells that they are UTF-16."""
-    decoder, opening = None, bytearray()
-    async for part in parts:
-        if len(opening) < len(codecs.BOM_UTF16):
-            opening += part
-            if len(opening) < len(codecs.BOM_UTF16):
-                continue
-            part = bytes(opening)
-            if part.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                decoder = codecs.getincrementaldecoder("utf-16")("replace")
-        yield part if decoder is None else decoder.decode(part).encode("utf-8", "replace")
-    if len(opening) < len(codecs.BOM_UTF16):
-        yield bytes(opening)
 
 
 async def _drain(parts: AsyncGenerator[bytes, None]) -> None:

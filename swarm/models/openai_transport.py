@@ -1,6 +1,7 @@
 """HTTP client for model servers: decompresses and counts what arrives, so that no response grows without end."""
 
 import asyncio
+import codecs
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -60,7 +61,7 @@ class _BoundedStream(AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         count = 0
-        async for piece in self._decoded():
+        async for piece in _as_utf8(self._decoded()):
             left = self._limit - count
             if len(piece) > left:
                 if not self._cut:
@@ -92,3 +93,19 @@ class _BoundedStream(AsyncByteStream):
                 received = decompressor.unconsumed_tail
                 yield piece
         yield decompressor.flush()
+
+
+async def _as_utf8(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield ``parts`` of a body as UTF-8: a byte order mark tells that they are UTF-16."""
+    decoder, opening = None, bytearray()
+    async for part in parts:
+        if len(opening) < len(codecs.BOM_UTF16):
+            opening += part
+            if len(opening) < len(codecs.BOM_UTF16):
+                continue
+            part = bytes(opening)
+            if part.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        yield part if decoder is None else decoder.decode(part).encode("utf-8", "replace")
+    if len(opening) < len(codecs.BOM_UTF16):
+        yield bytes(opening)

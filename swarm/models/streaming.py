@@ -49,7 +49,7 @@ class DataLines:
     Some servers forget the blank line between events, or after the last one: a ``data:`` line with a whole JSON object
     is an event. One that only begins an object, as in pretty-printed JSON, goes on until the blank line. A bare JSON
     object, as a server in trouble may write it, is taken too. Comments, event names and events without data are passed
-    over.
+    over; so are comments that a gateway has put into an event (mnfst/llm-gateway#2053).
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class DataLines:
             if not self.done and line.startswith((b"data:", b"{")) and data[:1] == b"{" and data[-1:] != b"}":
                 self._begun += data
                 continue
-            if self.done or not data or not line.startswith((b"data:", b"{")):
+            if self.done or data[:1] in (b"", b":") or not line.startswith((b"data:", b"{")):
                 self.ignored += len(line)
                 continue
             self.done = data == b"[DONE]"

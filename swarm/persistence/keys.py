@@ -194,6 +194,11 @@ def ticket(swarm: str, client: str, session: str) -> str:
     return f"{tickets(swarm)}{{{escape(client)}}}:{escape(session)}"
 
 
+def ticket_index(swarm: str) -> str:
+    """Return the key of the references to the tickets of a swarm, which lie in the hash slots of their clients."""
+    return f"{owned(None)}tickets:{escape(swarm)}"
+
+
 def operator_lease(client: str, session: str) -> str:
     """Return the key of the lease of the operator who has taken a session."""
     return f"{_session(client, session)}operator"

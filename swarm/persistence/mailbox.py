@@ -102,10 +102,13 @@ def operator_text(act: str, person: str, text: str) -> str:
                 else "."
             )
             return f"{person}, a person, has handed this conversation back to you{note} Please talk to the user now."
-    return (
-        f"{person}, a person, has answered the user in this conversation:\n\n{text}\n\n"
-        f"This is the end of what {person} wrote."
-    )
+        case "said":
+            return (
+                f"{person}, a person, has answered the user in this conversation:\n\n{text}\n\n"
+                f"This is the end of what {person} wrote."
+            )
+    # Written by a newer version.
+    return f"{person}, a person, has done something in this conversation that is not known here. {text}".rstrip()
 
 
 def new_mail(text: str, *, agent: str | None = None, sender: str = "", wake: bool = False) -> Mail:

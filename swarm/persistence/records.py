@@ -109,6 +109,11 @@ class Record:
         return self.type in APART or self.is_background
 
     @property
+    def is_for_all(self) -> bool:
+        """Whether a ``mail`` record is for all agents: what an operator did, or what arrived while one answered."""
+        return "act" in self.data or "later" in self.data
+
+    @property
     def is_background(self) -> bool:
         """Whether a task in the background has stored it, or the user has started one: beside all turns."""
         return self.turn == 0 and self.task != ""

@@ -117,12 +117,24 @@ async def list_sessions(backend: Backend, client: str) -> list[SessionInfo]:
     return sorted(infos, key=lambda info: (info.updated, info.id), reverse=True)
 
 
+async def count_entries(backend: Backend, client: str) -> int:
+    """Return how many sessions of ``client`` there are with those whose entries cannot be read."""
+    return sum([1 async for _ in backend.scan(keys.sessions(client))])
+
+
 async def find_session(backend: Backend, client: str, name: str) -> SessionInfo | None:
     """Return the session of ``client`` whose id is ``name``, or else whose name is."""
     value = await backend.get(keys.session_index(client, name))
     if value is not None and (info := _parse(value)):
         return info
     return next((info for info in await list_sessions(backend, client) if info.name == name), None)
+
+
+async def stored_swarms(backend: Backend, sessions: Sequence[tuple[str, str]]) -> list[str | None]:
+    """Return the name of the swarm of each of ``sessions``, given by client and id; ``None`` if there is no entry."""
+    values = await backend.get_many([keys.session_index(*each) for each in sessions]) if sessions else []
+    infos = [None if value is None else _parse(value) for value in values]
+    return [None if value is None else info.swarm if info else "" for value, info in zip(values, infos, strict=True)]
 
 
 async def latest_session(backend: Backend, client: str) -> SessionInfo | None:

@@ -1,10 +1,12 @@
 """Tickets: the sessions of a swarm that wait for an operator or have one, and the desks at which operators sit.
 
-A ticket lies in the hash slot of its client, so that the commit that hands over also writes it. Desks are found by
-a list that all clients share, and woken by a list each, their bell.
+A ticket lies in the hash slot of its client, so that the commit that hands over also writes it. An index that all
+clients share refers to the tickets, so that a desk reads no other keys. Desks are found by a list that all clients
+share, and woken by a list each, their bell.
 """
 
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,9 +29,14 @@ from swarmchat.swarm.common.encoding import decode_json, encode_json
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.mailbox import Mail
 from swarmchat.swarm.persistence.records import timestamp
+from swarmchat.swarm.persistence.session_index import stored_swarms
 
 _BELL = 60.0
 """Seconds for which a bell that nobody hears is kept."""
+_ATTEMPTS = 100
+
+_Reference = tuple[str, str, str]
+"""The client, the session and the nonce of a ticket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,9 @@ class Ticket:
     @property
     def waiting_since(self) -> datetime:
         """Since when it waits."""
-        with suppress(ValueError):
-            return datetime.fromisoformat(self.since)
+        with suppress(ValueError, OverflowError):
+            # A time without a zone is none of ours: a damaged ticket.
+            return datetime.fromisoformat(self.since).astimezone(UTC)
         return datetime.now(UTC)
 
 
@@ -77,10 +85,83 @@ def parse_ticket(stored: bytes | None) -> Ticket | None:
     return ticket if all(isinstance(text, str) for text in asdict(ticket).values()) else None
 
 
-async def list_tickets(backend: Backend, swarm: str) -> list[tuple[Ticket, bytes]]:
-    """Return the tickets of a swarm with their stored forms, those that wait longest first."""
-    found = [(parse_ticket(value), value) async for _, value in backend.scan(keys.tickets(swarm))]
-    return sorted(((ticket, value) for ticket, value in found if ticket is not None), key=lambda each: each[0].since)
+async def list_tickets(backend: Backend, swarm: str, *, scan: bool) -> list[Ticket]:
+    """Return the tickets of a swarm, those that wait longest first, and remove references to missing tickets.
+
+    Those of sessions that are with another swarm now are left out, and those of deleted sessions are removed. With
+    ``scan``, look at all keys of the tickets, also at those that the index lacks, and add these to it.
+    """
+    values = [value async for _, value in backend.scan(keys.tickets(swarm))] if scan else []
+    found = {_reference(ticket): ticket for ticket in map(parse_ticket, values) if ticket is not None}
+    listed = _parse_index(await backend.get(keys.ticket_index(swarm)))
+    others = [each for each in listed if each not in found]
+    stored = await backend.get_many([keys.ticket(swarm, *each[:2]) for each in others]) if others else []
+    gone = set()
+    for each, ticket in zip(others, map(parse_ticket, stored), strict=True):
+        # A ticket is stored before its reference, and no nonce is used twice: a missing one never appears again.
+        if ticket is None or _reference(ticket) != each:
+            gone.add(each)
+        else:
+            found[each] = ticket
+
+    def repaired(index: list[_Reference]) -> list[_Reference]:
+        kept = [each for each in index if each not in gone]
+        return kept + [each for each in found if each not in index]
+
+    with suppress(BackendError):
+        await _change_index(backend, swarm, repaired)
+    swarms = await stored_swarms(backend, [each[:2] for each in found])
+    with_swarm = list(zip(found.values(), swarms, strict=True))
+    for ticket in [ticket for ticket, its_swarm in with_swarm if its_swarm is None]:
+        with suppress(BackendError):
+            await post(backend, swarm, (ticket, ticket.to_bytes()), None, None)
+    return sorted((ticket for ticket, its_swarm in with_swarm if its_swarm == swarm), key=lambda each: each.since)
+
+
+async def refer(backend: Backend, swarm: str, client: str, session: str) -> None:
+    """Make the index refer to the ticket of a session as it is now. Call it after the commit that writes the ticket.
+
+    A process that dies in between leaves a ticket without reference, or the other way round: ``list_tickets`` repairs
+    both, and so does the next call. So a failure of the store is no error.
+    """
+    with suppress(BackendError):
+        ticket = parse_ticket(await backend.get(keys.ticket(swarm, client, session)))
+        wanted = [] if ticket is None else [_reference(ticket)]
+
+        def changed(index: list[_Reference]) -> list[_Reference]:
+            same = [each for each in index if each[:2] == (client, session)]
+            return index if same == wanted else [each for each in index if each not in same] + wanted
+
+        await _change_index(backend, swarm, changed)
+
+
+def _reference(ticket: Ticket) -> _Reference:
+    return ticket.client, ticket.session, ticket.nonce
+
+
+def _parse_index(stored: bytes | None) -> list[_Reference]:
+    try:
+        rows = decode_json(stored or b"[]")
+        return [(str(client), str(session), str(nonce)) for client, session, nonce in rows]
+    except (ValueError, TypeError):
+        # The next scan lists the tickets again.
+        return []
+
+
+async def _change_index(backend: Backend, swarm: str, change: Callable[[list[_Reference]], list[_Reference]]) -> None:
+    """Replace the index by what ``change`` returns for it, as often as others are faster."""
+    key = keys.ticket_index(swarm)
+    for _ in range(_ATTEMPTS):
+        stored = await backend.get(key)
+        index = _parse_index(stored)
+        changed = change(index)
+        if changed == index:
+            return
+        with suppress(Conflict):
+            # One value, not a list: the length of a list may be the same again after two changes.
+            write = Put(key, encode_json(changed)) if changed else Delete(key)
+            await run_to_completion(backend.commit(Expect(key, stored), write))
+            return
 
 
 async def post(
@@ -125,7 +206,7 @@ async def ring(backend: Backend, swarm: str) -> None:
 async def list_desk(backend: Backend, swarm: str, desk: str) -> None:
     """Add a desk to the list, in place of those that are no longer open."""
     key = keys.desks(swarm)
-    for _ in range(100):
+    for _ in range(_ATTEMPTS):
         stored = await backend.length(key)
         listed = [each.encode() for each, _ in await open_desks(backend, swarm) if each != desk]
         with suppress(Conflict):

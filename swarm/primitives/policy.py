@@ -70,7 +70,8 @@ class Policy:
         rejects: object = await call_hook(f"policy {self.name!r}", check, text)
         if not isinstance(rejects, bool):
             # A function without its return would let everything through.
-            raise HookError(f"policy {self.name!r} returned {shown(rejects)}, expected True to reject a text, or False")
+            expected = "True to reject a text, or False: return one of them in every case, as bool(…) does"
+            raise HookError(f"policy {self.name!r} returned {shown(rejects)}, expected {expected}")
         return rejects
 
 

@@ -48,16 +48,19 @@ ADAPTATIONS = (
         "what the server attached to its answers does not go back",
         r"(?:reasoning_(?:content|details)|extra_content|thinking_blocks).{0,80}"
         r"(?:unsupported|not supported|not permitted|unexpected|unknown|extra)"
-        r"|(?:unsupported|not permitted|unexpected|unknown|extra).{0,40}(?:reasoning_content|extra_content)",
-        "Kilo-Org/kilocode#10375, tashfeenahmed/freellmapi#1070 (Cerebras, Groq)",
+        r"|(?:unsupported|not permitted|unexpected|unknown|extra).{0,40}(?:reasoning_content|extra_content)"
+        r"|\breasoning\W{1,8}(?:msg\W{1,5})?extra inputs are not permitted",
+        "Kilo-Org/kilocode#10375, tashfeenahmed/freellmapi#1070 (Cerebras, Groq), BerriAI/litellm#13609 (Bedrock)",
     ),
     Adaptation(
         "no-names",
         "results of tools do not name the function",
         r"only messages? (?:of|with) role .{0,10}user.{0,10} can have a name"
         r"|\bname\b.{0,20}(?:is )?(?:not allowed|not permitted|unsupported|not supported).{0,40}\btool\b"
-        r"|messages\W{0,3}\d+\W{0,3}name\W.{0,20}(?:not allowed|not permitted|unsupported|not supported)",
-        "BerriAI/litellm#9720 (xAI)",
+        r"|messages\W{0,3}\d+\W{0,3}name\W.{0,20}(?:not allowed|not permitted|unsupported|not supported)"
+        r"|\bname\W{1,8}(?:msg\W{1,5})?extra inputs are not permitted"
+        r"|(?:extra inputs|not permitted|unknown|unexpected).{0,40}messages\W{0,3}\d+\W{0,3}name\b",
+        "BerriAI/litellm#9720 (xAI), anomalyco/opencode#2038 (Bedrock)",
     ),
     Adaptation(
         "single-calls",
@@ -166,9 +169,10 @@ ADAPTATIONS = (
         "NO TOOLS are offered: this model cannot call them",
         r"does not support (?:tools|tool use|function)|tools? param requires"
         r"|(?<!parallel )(?:tools\W?|(?:tool|function) (?:use|call\w*)|functions) (?:is|are) not (?:supported|enabled)"
-        r"|no endpoints found that support tool use|enable-auto-tool-choice"
-        r"|does not support parameters: \[[^\]]{0,200}['\"]tools['\"]",
-        "ollama/ollama#8517, OpenRouter, vllm-project/vllm#14682",
+        r"|no endpoints found that support tool use|enable-auto-tool-choice|unknown variant \W{0,2}tool\b"
+        r"|(?:parameter|argument|field)s?(?: supplied)?\W{1,4}tools\b"
+        r"|\btools\W{1,8}(?:msg\W{1,5})?extra (?:inputs|fields) (?:are )?not permitted",
+        "ollama/ollama#8517, OpenRouter, vllm-project/vllm#14682, edison7009/EchoBird#155, partITech/php-mistral#76",
     ),
 )
 """In the order in which they are tried: a text that names two things is first taken for the earlier one."""

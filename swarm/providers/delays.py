@@ -24,7 +24,7 @@ _A_YEAR = 31_622_400.0
 _MILLISECONDS = 100_000_000_000
 """A larger number is a moment in milliseconds, not seconds."""
 _WAIT_IN_TEXT = lazy_pattern(
-    r"(?:try again|retry|wait)\s+(?:in|after|for)?\s*((?:\d+(?:\.\d+)?\s*(?:ms|[smh])[a-z]*\s*)+)",
+    r"(?:try again|retry|wait|resets?)\s+(?:in|after|for)?\s*((?:\d+(?:\.\d+)?\s*(?:ms|[smh])[a-z]*\s*)+)",
     re.IGNORECASE | re.ASCII,
 )
 
@@ -35,9 +35,10 @@ def retry_after(
     """Return the seconds to wait before a retry, 0 or more, as the server asks; ``None`` if it does not say.
 
     Reads ``retry-after-ms`` (OpenAI and Azure); ``retry-after`` as seconds or as an HTTP date (RFC 9110, 10.2.3),
-    counted from ``now``; in the ``error`` object ``RetryInfo.retryDelay`` (google.rpc, Gemini) or a field such as
-    ``resets_in_seconds``; the reset of a used-up limit in the headers, also those that the error repeats (OpenRouter);
-    and "try again in 20s" in its ``text``. ``headers`` must have keys in lower case or ignore case.
+    counted from ``now``; in the ``error`` object ``RetryInfo.retryDelay`` or ``quotaResetDelay`` (google.rpc, Gemini)
+    or a field such as ``resets_in_seconds``; the reset of a used-up limit in the headers, also those that the error
+    repeats (OpenRouter); and "try again in 20s" in its ``text``. ``headers`` must have keys in lower case or ignore
+    case.
     """
     now = now or datetime.now(UTC)
     for field, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
@@ -48,7 +49,9 @@ def retry_after(
     fields = error if isinstance(error, dict) else {}
     details = fields.get("details")
     for detail in details if isinstance(details, list) else ():
-        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        detail = detail if isinstance(detail, dict) else {}
+        metadata = detail.get("metadata")
+        delay = detail.get("retryDelay") or (metadata.get("quotaResetDelay") if isinstance(metadata, dict) else None)
         seconds = _number(delay.get("seconds")) if isinstance(delay, dict) else _duration(str(delay))
         if seconds is not None:
             return seconds

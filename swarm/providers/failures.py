@@ -26,8 +26,8 @@ from swarmchat.swarm.providers.delays import retry_after
 _TOO_LONG = tuple(
     lazy_pattern(pattern, re.IGNORECASE)
     for pattern in (
-        # OpenAI, vLLM (vllm-project/vllm#20409), SGLang
-        r"maximum context length (?:is|of) (\d[\d,]*)",
+        # OpenAI, vLLM (vllm-project/vllm#20409, thu-coai/Glyph#9), SGLang
+        r"maximum (?:context|model) length(?: is| of|:) (\d[\d,]*)",
         # LM Studio (lmstudio-ai/lmstudio-bug-tracker#546)
         r"context length of only (\d[\d,]*)",
         # llama.cpp and LM Studio (ggml-org/llama.cpp#15780, lmstudio-bug-tracker#2256)
@@ -92,6 +92,8 @@ class AttemptError(Exception):
         """What the model wrote, if the server refused the model's answer and not the request."""
         self.wrong_address = wrong_address
         """Whether something else than the expected API answers at the base URL."""
+        self.refusal = (0, "")
+        """Status and body of the error, for what can be learned from it."""
 
 
 # Longer error texts are cut to this many characters: the patterns could take minutes on a malicious one.
@@ -111,7 +113,8 @@ _MESSAGES = (
     *("message", "error", "errors", "faultstring", "fault", "detail", "statusmsg", "msg", "errormsg", "errormessage"),
     *("reason", "title"),
 )
-_SIGNS_OF_ERROR = frozenset(("detail", "msg", "message", "errors", "error_code", "error_msg", "fault"))
+_CODES = ("type", "code", "status", "error_type", "error_code")
+_SIGNS_OF_ERROR = frozenset(("detail", "msg", "message", "errors", "error_code", "error_msg", "error_message", "fault"))
 """Fields of an object without choices that make it an error, whatever its status."""
 
 # HTTP status for words in the type, code or status of an error object inside a stream, which has no status.
@@ -136,8 +139,7 @@ _REFUSAL_IN_500 = re.compile(r"--jinja|validation errors? for|unsupported param|
 _NO_MEMORY = re.compile(r"requires more (?:system )?memory|out of memory|insufficient (?:memory|vram)", re.IGNORECASE)
 LOADING = re.compile(r"loading model|model(?: \S{1,200})? is (?:currently )?loading|still loading", re.IGNORECASE)
 _NO_MONEY = re.compile(r"insufficient[_ ](?:quota|balance|funds|credit)|payment required|budget has been exc", re.I)
-# LM Studio answers 200, litellm 400.
-_NOT_FOUND = re.compile(r"unexpected endpoint|.{0,40}invalid model name passed", re.IGNORECASE)
+_NOT_FOUND = re.compile(r"unexpected endpoint|.{0,40}invalid model name passed", re.I)  # LM Studio: 200; litellm: 400
 
 
 def _where_to_look(address: str) -> str:
@@ -154,8 +156,7 @@ class ServerErrors:
 
     def __init__(self, base_url: str, secrets: Sequence[str] = ("",), api: str = "chat API") -> None:
         self._api = api
-        parts = urlsplit(base_url)
-        # Without user, password and query, which may be secret.
+        parts = urlsplit(base_url)  # Messages show the address: no user, password and query.
         self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self._has_key = bool(secrets[0])
         echoes = [re.escape(secret[:8]) + r"\S*" for secret in secrets if len(secret) >= 8]
@@ -232,7 +233,7 @@ class ServerErrors:
         if isinstance(base, dict) and base.get("status_code"):
             return self.status(_MINIMAX.get(str(base["status_code"])), base, {})
         choices = event.get("choices")
-        if "choices" not in event and not _SIGNS_OF_ERROR.isdisjoint(event):
+        if choices is None and not _SIGNS_OF_ERROR.isdisjoint(event):
             error = self.status(None, event, {})
             # A welcome page in JSON looks the same.
             error.wrong_address = not _codes(event).strip()
@@ -348,7 +349,7 @@ def error_object(body: object) -> object:
 
 def _codes(body: object) -> str:
     """Return the words by which an error object says what kind of error it is."""
-    return " ".join(str(body.get(field, "")) for field in ("type", "code", "status")) if isinstance(body, dict) else ""
+    return " ".join(str(body.get(field, "")) for field in _CODES) if isinstance(body, dict) else ""
 
 
 def _message(body: object, levels: int = 10) -> str:
@@ -392,7 +393,7 @@ def _as_json(body: object) -> str:
 
 def _status_in(body: object, codes: str) -> int:
     """Return the HTTP status that an error object inside a stream stands for; 500 if unknown."""
-    for field in ("code", "status", "status_code"):
+    for field in ("code", "status", "status_code", "error_code"):
         value = body.get(field) if isinstance(body, dict) else None
         if re.fullmatch(r"[45]\d\d", str(value), re.ASCII):
             return int(str(value))

@@ -13,8 +13,9 @@ from swarmchat.swarm.context.request_texts import PARTS, RequestTexts
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.value_diff import DiffLine, changed_words, describe_tools, diff_values
 
-_IGNORED = frozenset({"ts", "ms", "seq", "program", "entered", "replaced", "texts", "drawn"})
-"""Fields that only hold times, positions, versions, what hooks changed, and texts that have a digest: not compared."""
+_IGNORED = frozenset({"ts", "ms", "seq", "program", "entered", "replaced", "texts", "drawn", "echo"})
+"""Fields that only hold times, positions, versions, what hooks changed, what a server wants back, and texts that have a
+digest: not compared."""
 _FIRST = ("type", "turn", "agent", "status", "model", "parts", "parameters", "window", "reserve")
 """Fields that are compared first, because they explain why the others differ."""
 _POSITIONS = frozenset({"first_kept", "dropped", "through", "keep", "pinned", "summaries"})

@@ -1,6 +1,7 @@
 """The desk of an operator: a person who takes conversations that agents hand over, in a process of their own."""
 
 import secrets
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -23,12 +24,14 @@ from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import find_session
 from swarmchat.swarm.persistence.store import Lifetimes
 from swarmchat.swarm.persistence.tickets import Ticket, list_desk, list_tickets, post, ring
-from swarmchat.swarm.session.waiting import is_left
+from swarmchat.swarm.session.operator_watch import is_left
 from swarmchat.swarm.tools.context import ArgumentsError
 from swarmchat.swarm.tools.tool import Tool
 
 _LEASE = 30.0
 """Seconds until a conversation waits again whose operator's process has died on another machine."""
+_SCAN = 600.0
+"""Seconds between two scans for tickets that the index lacks, as a process died before it listed them."""
 
 
 class OperatorDesk:
@@ -56,6 +59,7 @@ class OperatorDesk:
         self.lease = lease
         self._operator = operator
         self._id = secrets.token_hex(8)
+        self._next_scan = 0.0
         self._shown: Lease | None = None
         self._heartbeat = Heartbeat(self._renew, lease / 3, "desk")
 
@@ -74,9 +78,16 @@ class OperatorDesk:
                 await run_to_completion(self.backend.release(self._shown))
 
     async def tickets(self) -> list[Ticket]:
-        """Return the conversations that wait or are taken, the longest first."""
+        """Return the conversations that wait or are taken, the longest first.
+
+        Most calls read the index. The first one, and one every ten minutes, scans the store for what the index lacks.
+        """
+        scan = time.monotonic() >= self._next_scan
+        found = await list_tickets(self.backend, self.swarm.name, scan=scan)
+        if scan:
+            self._next_scan = time.monotonic() + _SCAN
         tickets = []
-        for ticket, _ in await list_tickets(self.backend, self.swarm.name):
+        for ticket in found:
             if self._operator in (None, ticket.operator):
                 left = ticket.taken_by and await is_left(self.backend, ticket)
                 tickets.append(replace(ticket, taken_by="") if left else ticket)

@@ -45,10 +45,10 @@ class SessionOpening(Generic[_OpenedT]):
         return self._opening().__await__()
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
-            f"the session is not open yet, so it has no {name!r}: write async with Session.open(…) as session, or "
-            "session = await Session.open(…)"
-        )
+        ways = "async with Session.open(…) as session, or session = await Session.open(…)"
+        if name in ("ask_sync", "run_sync"):
+            ways = "with Session.open(…) as session"
+        raise AttributeError(f"the session is not open yet, so it has no {name!r}: write {ways}")
 
     async def __aenter__(self) -> _OpenedT:
         self._session = await self._opening()

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, create_model
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.tools.context import ArgumentsError, Context, ToolFailure
-from swarmchat.swarm.tools.json_schema import problems
+from swarmchat.swarm.tools.json_schema import inlined_root, problems
 from swarmchat.swarm.tools.schema import Signature
 from swarmchat.swarm.tools.tool import Tool
 
@@ -30,7 +30,7 @@ class ExternalTool(Tool):
     def __post_init__(self) -> None:
         self._check_definition()
         signature = Signature(
-            self.description, {"type": "object", "properties": {}, **self.parameters}, _ARGUMENTS, "ctx"
+            self.description, {"type": "object", "properties": {}, **inlined_root(self.parameters)}, _ARGUMENTS, "ctx"
         )
         object.__setattr__(self, "signature", signature)
 
@@ -49,7 +49,7 @@ class ExternalTool(Tool):
 
     def _decoded(self, name: str, value: Any) -> Any:
         """Return ``value``, or what it is the JSON of if the schema wants no text: models write "5" for 5."""
-        properties = self.parameters.get("properties")
+        properties = self.signature.parameters.get("properties")
         schema = properties.get(name) if isinstance(properties, Mapping) else None
         if not isinstance(value, str) or not isinstance(schema, Mapping) or not self._misfits(value, schema):
             return value

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from swarmchat.swarm.errors import DefinitionError
@@ -125,6 +126,26 @@ def _alternative_problems(value: Any, schema: Mapping[str, Any], root: Schema, p
                 yield min(found, key=len)[0]
             elif keyword == "oneOf" and fitting > 1:
                 yield _problem(place, value, f"a value that fits one of the alternatives, and this fits {fitting}")
+
+
+def inlined_root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``schema`` with what it refers to at its top put there: where most look for the properties of an object.
+
+    A reference that leads nowhere, or in a circle, stays.
+    """
+    seen: set[str] = set()
+    root = schema
+    with suppress(DefinitionError):
+        while isinstance(reference := schema.get("$ref"), str) and reference not in seen:
+            seen.add(reference)
+            target = _referenced(root, reference)
+            if not isinstance(target, Mapping):
+                break
+            beside = {name: value for name, value in schema.items() if name != "$ref"}
+            properties = {**target.get("properties", {}), **schema.get("properties", {})}
+            required = [*target.get("required", ()), *schema.get("required", ())]
+            schema = {**target, **beside, "properties": properties, "required": required}
+    return schema
 
 
 def _referenced(root: Schema, reference: str) -> Schema:

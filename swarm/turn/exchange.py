@@ -23,6 +23,13 @@ from swarmchat.swarm.turn.answer_reader import AnswerReader
 
 _LARGEST_FIGURE = 10**9
 """The largest number of tokens, or amount of money, that a server is believed to have counted for one request."""
+_NOTHING_LEFT = {
+    "length": "{} used up its limit of tokens before any answer, probably by reasoning: raise max_tokens, ask for less "
+    "reasoning, or shorten the conversation",
+    "content_filter": "a content filter of the provider held the whole answer of {} back: ask in other words, or ask "
+    "another model",
+}
+"""What is said of a request whose answer ended so before it began, by the finish reason."""
 
 
 class Exchange:
@@ -84,15 +91,15 @@ class Exchange:
                     yield from self._deltas(self.reader.add(TextChunk(text)))
 
     def finish(self) -> Iterator[Event]:
-        """End the answer; yield what was still held back. Raises ModelRefused if the limit of tokens left no answer."""
+        """End the answer; yield what was still held back.
+
+        Raises ModelRefused if the limit of tokens, or a filter of the provider, left no answer.
+        """
         yield from self._deltas(self.reader.finish())
         answer = self.reader.raw_answer(self._last)
         self.answer = replace(answer, usage=_plausible(answer.usage)) if answer.usage else answer
-        if answer.finish == "length" and self.reader.said_nothing and not answer.tool_calls:
-            raise ModelRefused(
-                f"{self.request.model} used up its limit of tokens before any answer, probably by reasoning: raise "
-                "max_tokens, ask for less reasoning, or shorten the conversation"
-            )
+        if answer.finish in _NOTHING_LEFT and self.reader.said_nothing and not answer.tool_calls:
+            raise ModelRefused(_NOTHING_LEFT[answer.finish].format(self.request.model))
         self.milliseconds = max(0, round((self._now() - self._started) / timedelta(milliseconds=1)))
 
     def _deltas(self, chunks: Iterable[TextChunk | ReasoningChunk]) -> Iterator[Event]:

@@ -260,7 +260,7 @@ class _Turn:
         conversation, recorder = self._conversation, self.recorder
         sent, answer = conversation.last_request, recorder.answer
         changed = await run_hooks(conversation, "after_request", sent, value=answer)
-        if changed is answer:
+        if changed == answer:
             return None
         recorder.replaced = answer.text
         if isinstance(changed, Denied):

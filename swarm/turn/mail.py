@@ -16,6 +16,8 @@ from swarmchat.swarm.persistence.store import ChangeSet
 _ANSWERS = frozenset({"user", "request", "error", "policy", "unsent", "reset"})
 """Types of the first records of a turn: whatever woke an agent before is answered by it."""
 
+_REACT_LATER = " Meanwhile, messages from outside have arrived, which you see above: please react to them, too."
+
 
 async def take_mail(conversation: Conversation, *, one_wake: bool) -> list[MailReceived | Warned]:
     """Move the waiting messages into the log, in one commit; return them, each once.
@@ -55,9 +57,7 @@ async def _take(conversation: Conversation, one_wake: bool) -> int | None:
     may_wake = not (one_wake and await conversation.primitives.find_ban())
     batch, changes = conversation.batch(), ChangeSet()
     for mail in filter(None, mails[:taken]):
-        # While a person answers, no agent does: only the operator's side gives the conversation back.
-        answers = not conversation.agent.is_person or mail.act
-        _add_record(conversation, batch, mail, wake=bool(mail.wake and may_wake and answers))
+        _add_record(conversation, batch, mail, may_wake=may_wake)
     changes.write(ExpectLength(mailbox, len(entries)), Truncate(mailbox, 0))
     changes.write(Append(mailbox, tuple(entries[taken:]), ttl))
     try:
@@ -92,14 +92,22 @@ def _recipient(conversation: Conversation, mail: Mail) -> str:
     return agent if agent is not None and agent in conversation.swarm.names else conversation.agent.name
 
 
-def _add_record(conversation: Conversation, batch: Batch, mail: Mail, *, wake: bool) -> None:
-    """Add the record of ``mail``; nobody reacts to one for a banned client."""
+def _add_record(conversation: Conversation, batch: Batch, mail: Mail, *, may_wake: bool) -> None:
+    """Add the record of ``mail``; nobody reacts to one for a banned client.
+
+    While a person answers, no agent does: an agent reacts later, when the person hands back.
+    """
     agent, message = _recipient(conversation, mail), mail.to_message()
+    wakes = mail.wake and may_wake
+    later = wakes and conversation.agent.is_person and not mail.act
+    if wakes and mail.act and _has_later([*conversation.journal.log.records, *batch.records]):
+        message["content"] += _REACT_LATER
     fields: dict[str, Any] = {
         "id": mail.id,
         "text": mail.text,
         "sender": mail.sender,
-        "wake": wake,
+        "wake": wakes and not later,
+        "later": later,
         "sent": mail.sent,
         "act": mail.act,
     }
@@ -110,6 +118,16 @@ def _add_record(conversation: Conversation, batch: Batch, mail: Mail, *, wake: b
     fields = {name: value for name, value in fields.items() if value or name == "text"}
     # Of no turn, so that no undo hides it.
     batch.add("mail", turn=0, agent=agent, message=message, tokens=conversation.count(message), **fields)
+
+
+def _has_later(records: Sequence[Record]) -> bool:
+    """Whether a message that an agent is to react to has arrived since the conversation was handed to a person."""
+    for record in reversed(records):
+        if record.type == "handoff":
+            return False
+        if record.data.get("later") is True:
+            return True
+    return False
 
 
 def unseen_mail(conversation: Conversation) -> list[MailReceived | Warned]:

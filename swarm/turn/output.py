@@ -48,7 +48,9 @@ def instruction(kind: OutputType) -> str:
 
 
 def partial_value(text: str) -> Any:
-    """Return the JSON value that ``text`` is the beginning of; ``None`` if it is none."""
+    """Return the JSON value that ``text`` is the beginning of, also in a fence; ``None`` if it is none."""
+    if text.lstrip().startswith("```"):
+        text = text.partition("\n")[2]
     with suppress(ValueError):
         return from_json(text, allow_partial="trailing-strings")
     return None

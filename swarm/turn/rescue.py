@@ -128,7 +128,8 @@ class Rescue:
         label = f"the check of agent {self._conversation.agent.name!r}"
         problem: object = await call_hook(label, validate, answer.text)
         if not isinstance(problem, str | None):
-            raise HookError(f"{label} returned {shown(problem)}, expected a text that says what is wrong, or None")
+            expected = "a text that says what is wrong, or None if nothing is"
+            raise HookError(f"{label} returned {shown(problem)}, expected {expected}")
         return faults.rejected_fault(answer, problem) if problem else None
 
     @property

@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import warm
 from chat_rules import check_messages
 from swarmchat.backends import Backend, open_backend
 from swarmchat.swarm import DemoModel, Session, read_records
@@ -52,7 +53,7 @@ class Scenario:
         self._rng = random.Random(seed)
         self._numbers = iter(range(1_000_000))
         self._screens: dict[str, Terminal] = {}
-        self._scripts: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
+        self._scripts: dict[str, tuple[str, warm.Piped | subprocess.Popen[bytes]]] = {}
 
     def run(self, kills: int) -> None:
         """Have them talk until ``kills`` processes were killed."""
@@ -70,7 +71,7 @@ class Scenario:
                 screen.process.close(force=True)
             for _, script in self._scripts.values():
                 script.kill()
-                script.wait()
+                script.communicate()
 
     def _start(self) -> None:
         """Start what does not run."""
@@ -80,9 +81,9 @@ class Scenario:
         }
         for name, command in commands.items():
             if name not in self._screens:
-                environment = {**os.environ, **self._environment}
-                self._screens[name] = Terminal([*_PROGRAM, *command], env=environment, columns=80, rows=24, cwd=None)
-                self._listen(1.5)
+                command = [*_PROGRAM, *command]
+                self._screens[name] = Terminal(command, env=self._environment, columns=80, rows=24, cwd=None)
+                self._listen(1.5 if not warm.can_be_warm(command, self._environment) else 0.4)
         if "wait" not in self._scripts:
             self._scripts["wait"] = "", self._script("online", "--wait", *self._store)
         self._end_told()
@@ -91,14 +92,16 @@ class Scenario:
             arguments = ["sessions", "tell", SESSION, text, "--client", CLIENT, *self._store[2:]]
             self._scripts["tell"] = text, self._script(*arguments)
 
-    def _script(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        environment = {**os.environ, **self._environment}
-        quiet = subprocess.DEVNULL
-        return subprocess.Popen([*_PROGRAM, *arguments], env=environment, stdin=quiet, stdout=quiet, stderr=quiet)
+    def _script(self, *arguments: str) -> "warm.Piped | subprocess.Popen[bytes]":
+        command, environment, quiet = [*_PROGRAM, *arguments], self._environment, subprocess.DEVNULL
+        if warm.can_be_warm(command, environment):
+            return warm.Piped(command, env=environment, cwd=None, stdin=quiet)
+        return subprocess.Popen(command, env=environment, stdin=quiet, stdout=quiet, stderr=quiet)
 
     def _end_told(self) -> None:
         text, script = self._scripts.get("tell", ("", None))
         if script is not None and script.poll() is not None:
+            script.communicate()
             if script.returncode == 0:
                 self.told.add(text)
             del self._scripts["tell"]
@@ -141,7 +144,7 @@ class Scenario:
         elif name in self._scripts:
             _, script = self._scripts.pop(name)
             script.kill()
-            script.wait()
+            script.communicate()
         else:
             return
         self.kills[name] += 1
@@ -214,7 +217,7 @@ def check(scenario: Scenario) -> tuple[list[Record], Counter[str]]:
 
 if __name__ == "__main__":
     url, kills, path = sys.argv[1:]
-    scenario = Scenario(url, {"HOME": os.environ["HOME"]})
+    scenario = Scenario(url, os.environ)
     scenario.run(int(kills))
     records, acts = check(scenario)
     Path(path).write_bytes(b"".join(record.line + b"\n" for record in records))

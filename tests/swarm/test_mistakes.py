@@ -86,14 +86,22 @@ def test_a_mistake_is_told_to_its_author(code, said):
     assert re.sub(r"\w+\.py line \d+|<string> line \d+", "shop.py line 1", message) == said
 
 
-@pytest.mark.parametrize("part", ["a policy", "a check"])
-def test_a_function_that_forgets_its_return_lets_nothing_through(part):
+@pytest.mark.parametrize("part", ["a policy", "a policy that searches", "a check"])
+def test_a_function_that_returns_another_kind_of_value_lets_nothing_through(part):
+    said = (
+        "policy 'polite' returned {}, expected True to reject a text, or False: return one of them in every case, "
+        "as bool(…) does"
+    )
     if part == "a policy":
         swarm = Swarm("shop", [desk], policies=[library.Policy("polite", reject_input=lambda text: None)])
-        said = "policy 'polite' returned None, expected True to reject a text, or False"
+        said = said.format("None")
+    elif part == "a policy that searches":
+        search = re.compile("h").search
+        swarm = Swarm("shop", [desk], policies=[library.Policy("polite", reject_input=search)])
+        said = said.format("a Match")
     else:
         swarm = Swarm("shop", [Agent("desk", validate=lambda text: len(text) < 9)])
-        said = "the check of agent 'desk' returned True, expected a text that says what is wrong, or None"
+        said = "the check of agent 'desk' returned True, expected a text that says what is wrong, or None if nothing is"
     opening = Session.open("memory:", ScriptedModel(["Hello."]), swarm)
     with opening as session, pytest.raises(library.HookError) as error:
         session.ask_sync("hi")

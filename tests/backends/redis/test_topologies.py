@@ -38,6 +38,7 @@ from swarmchat.backends.redis.report import RedisReport, report_on
 from swarmchat.backends.redis.scripts import slot
 from swarmchat.backends.redis.url import parse_redis_url
 from swarmchat.backends.testing.tools import until
+from swarmchat.swarm import Agent, Operator, OperatorDesk, ScriptedModel, Session, Swarm
 
 StartProxy = Callable[..., AbstractAsyncContextManager[Any]]
 
@@ -122,6 +123,29 @@ def test_a_cluster(cluster: list[RedisServer]) -> None:
         for server in cluster:
             with server.client() as client:
                 assert client.dbsize() > 10
+
+    asyncio.run(scenario())
+
+
+def test_an_operator_takes_a_conversation_on_a_cluster(cluster: list[RedisServer]) -> None:
+    async def scenario() -> None:
+        backend = open_backend(cluster_url(cluster))
+        swarm = Swarm("shop", [Agent("clerk", handoffs=["support"])], operators=[Operator("support")])
+        async with OperatorDesk(backend, swarm, "Anna") as desk:
+            assert await desk.tickets() == []
+            for client in "ann", "ben", "eve":
+                async with await Session.open(backend, ScriptedModel(["Yes?"]), swarm, client=client) as session:
+                    await session.ask("hello")
+                    await session.go_to("support")
+            assert await desk.wait(5)
+            waiting = await desk.tickets()
+            assert [ticket.client for ticket in waiting] == ["ann", "ben", "eve"]
+            for ticket in waiting:
+                case = await desk.take(ticket.client, ticket.session)
+                await case.say("Hello.")
+                await case.give_back("done")
+            assert await desk.tickets() == []
+        await backend.close()
 
     asyncio.run(scenario())
 

@@ -69,6 +69,9 @@ def test_a_script_receives_at_its_start(program, server):
     assert first["messages"][0] == {"text": "One.", "sender": "shop", "agent": "assistant", "wake": False}
     assert (first["question"], first["turn"], second["turn"], second["messages"]) == ("", 2, 3, [])
     assert "message from shop ❯ One." in done.err
+    assert program.invoke("sessions", "tell", "box", "Four.", "-b", "disk").code == 0
+    alone = program.invoke("run", "-b", "disk", "-s", "box", "and now?")
+    assert ("\f" in alone.out, "Four." in alone.err) == (False, True)
 
 
 def test_mistakes_in_tell(program, server):
@@ -79,6 +82,8 @@ def test_mistakes_in_tell(program, server):
     assert (empty.code, "the message is empty" in empty.err) == (1, True)
     long = program.invoke("sessions", "tell", "box", "-", "-b", "disk", piped="é" * 40_000)
     assert (long.code, "40,000 characters, expected at most 32,000" in long.err) == (1, True)
+    cut = program.invoke("sessions", "tell", "box", "-", "-b", "disk", piped="a" + " " * 200_000 + "b")
+    assert (cut.code, "more than 128,000 bytes, expected at most 32,000 characters" in cut.err) == (1, True)
     told = json.loads(program.invoke("sessions", "tell", "box", "hi", "-b", "disk", "--json").out)
     assert (told["session"], told["text"], told["wake"]) == ("box", "hi", False)
 

@@ -20,6 +20,7 @@ class Address:
     street: str
     number: int
     country: str = "FR"
+    insured: bool = False
 
 
 @tool(timeout=0.1)
@@ -164,6 +165,8 @@ def test_a_tool_asks_for_a_form_yes_or_no_and_a_text(office):
         screen.send("two" + ENTER)
         screen.wait_for("country (default FR):")
         screen.send(ENTER)
+        screen.wait_for("insured (y/n, default n):")
+        screen.send(ENTER)
         # What was entered is there again.
         screen.wait_for("error: number: Input should be a valid integer, unable to parse string as an integer")
         screen.wait_for(lambda screen: screen.words.count("street: Rue X") == 2)
@@ -172,11 +175,13 @@ def test_a_tool_asks_for_a_form_yes_or_no_and_a_text(office):
         screen.send("\x15" + "2" + ENTER)
         screen.wait_for(lambda screen: screen.words.count("country (default FR):") == 2)
         screen.send(ENTER)
+        screen.wait_for(lambda screen: screen.words.count("insured (y/n, default n):") == 2)
+        screen.send("y" + ENTER)
         screen.wait_for("deliver asks: Express? y/n then Enter:")
         screen.send("perhaps" + ENTER + "yes" + ENTER)
         screen.wait_for("deliver asks: A note? answer:")
         screen.send("thanks" + ENTER)
-        screen.wait_for("Delivered: Address(street='Rue X', number=2, country='FR') True thanks")
+        screen.wait_for("Delivered: Address(street='Rue X', number=2, country='FR', insured=True) True thanks")
 
 
 def test_in_a_pipe_nobody_is_asked(office):

@@ -260,6 +260,8 @@ def test_damaged_sessions_are_named(program):
     assert "→ swarmchat sessions repair 'bad one' keeps a copy" in done.out
     assert "warning  log          gone is listed but has no log" in done.out
     assert "unreadable entries in the list of sessions: 1" in done.out
+    listed = program.invoke("sessions", "list", env={"COLUMNS": "300"})
+    assert "unreadable entries, which are left out: 1; see swarmchat doctor" in listed.err
     assert "\x1b" not in done.out
     assert visit(program, "--client", "bob")["logs"]["found"] == "no sessions yet"
 

@@ -1,9 +1,15 @@
 """The desk of an operator, beside the chat of a user."""
 
+import asyncio
 import json
 import os
+from dataclasses import replace
 
 from people import Scenario, check
+from swarmchat.backends import Append, Put, open_backend
+from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.mailbox import new_act
+from swarmchat.swarm.persistence.tickets import new_ticket
 from swarmchat.swarm.testing import replay_transcript
 from terminal import CTRL_D, ENTER, at_prompt, say
 
@@ -45,6 +51,39 @@ def test_a_user_and_an_operator_talk(program):
             assert person.wait_for_end() == 0
         screen.wait_for(at_prompt)
         assert "it is true" not in screen.text
+
+
+def test_damaged_tickets_and_mail_are_shown_safely(program):
+    program.invoke(*HELPDESK, "-m", "demo", "-s", "box", "hi")
+    (row,) = json.loads(program.invoke("sessions", "list", "-b", "disk", "--json").out)
+    ticket = new_ticket("ann", row["id"], "sup\x1b[2Jport", "triage", "why\x1b[2J\ud800", "x" * 10**6)
+    mail = new_act("danced\x1b[2J", "text", "Anna", "triage")
+    odd = replace(new_act("said", "x", "Anna", "triage"), text="a\ud800\x1b[2J")
+    mailbox = keys.session_mailbox("ann", row["id"])
+
+    async def store() -> None:
+        backend = open_backend(f"disk:{program.home}/.local/share/swarmchat/sessions")
+        stored = replace(ticket, since="2026-01-01T00:00:00").to_bytes()
+        await backend.commit(
+            Put(keys.ticket("helpdesk", "ann", row["id"]), stored),
+            Put(keys.ticket("helpdesk", "ann", "other"), b"no json"),
+            Append(mailbox, (mail.to_bytes(), odd.to_bytes())),
+        )
+        await backend.close()
+
+    asyncio.run(store())
+    listed = program.invoke("operator", *HELPDESK, "--list")
+    assert listed.code == 0
+    assert "\x1b" not in listed.out + listed.err
+    assert len(listed.out) < 1000
+    assert program.invoke("operator", *HELPDESK, "--list", "--json").code == 0
+    answered = program.invoke(*HELPDESK, "-m", "demo", "-s", "box", "hi again")
+    assert answered.code == 0
+    assert "\x1b" not in answered.out + answered.err
+    shown = program.invoke("sessions", "show", "box", "-b", "disk")
+    assert shown.code == 0
+    assert "\x1b" not in shown.out + shown.err
+    assert "has answered the user" not in mail.to_message()["content"]
 
 
 def test_the_desk_needs_operators_and_a_terminal(program):

@@ -120,6 +120,15 @@ def test_a_sequence_may_arrive_in_two_parts() -> None:
     assert [press.key for press in read] == ["a", Keys.ControlJ, "b", "c"]
 
 
+def test_the_rest_of_a_sequence_may_come_after_its_escape_was_a_key() -> None:
+    read: list[KeyPress] = []
+    parser = KeyParser(read.append)
+    for part in ("\x1b", "[13;2u", "\x1b", "]11;rgb:0/0/0\x1b\\", "\x1b", "[", "1", "2u"):
+        parser.feed(part)
+        parser.flush()
+    assert [press.key for press in read] == ["escape", Keys.ControlJ, "escape", "escape", "[", "1", "2", "u"]
+
+
 def test_keys_in_a_paste_are_its_text() -> None:
     [paste] = presses("\x1b[200~one\x1b[106;5utwo\x1b[27;2;13~\x1b[9uthree\x1b[99;5u\x1b[201~")
     assert paste.key == Keys.BracketedPaste

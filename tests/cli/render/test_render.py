@@ -350,3 +350,16 @@ def test_what_happens_while_a_question_has_the_terminal_is_printed_after_it():
         renderer.show(Warned("odd"))
         assert remarks.getvalue() == ""
     assert remarks.getvalue() == "  warning: odd\n"
+
+
+def test_what_was_entered_wraps_between_words_and_loses_none(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    for name in ("you", "message from check_stock, task b1", "a name that is much longer than the window is"):
+        out = io.StringIO()
+        text = 'Done: check_stock({"item":"red phones"})\nThe warehouse has 6 red phones.'
+        Renderer(out, out, chat=True).entered(name, text)
+        assert out.getvalue().split() == f"{name} ❯ {text}".split()
+        assert all(len(line) <= 40 for line in out.getvalue().splitlines()[1:])
+    out = io.StringIO()
+    Renderer(out, out, chat=True).entered("you", "")
+    assert out.getvalue() == "you ❯ \n"

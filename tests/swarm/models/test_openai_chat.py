@@ -711,6 +711,8 @@ class TestLimits:
                 4096,
             ),
             ("prompt is too long: 208310 tokens > 200000 maximum", 200_000),
+            ("The prompt is too long: 267657, model maximum context length: 262143", 262_143),
+            ("The decoder prompt (length 163840) is longer than the maximum model length of 131072.", 131_072),
             ("input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000, decrease", 200_000),
             ("Requested tokens (516) exceed context window of 512", 512),
             ("The input token count (1200000) exceeds the maximum number of tokens allowed (1048575).", 1_048_575),

@@ -156,6 +156,14 @@ CASES = {
             ToolCall("call_0_2", "get", "{}"),
         ],
     ),
+    "the name after the first arguments (SGLang)": (
+        [[entry(None, '{"x"', call="a", index=0)], [entry("find", ":1}", call="a", index=0)]],
+        [F],
+    ),
+    "the name after all arguments": (
+        [[entry(None, F.arguments, call="a", index=0)], [entry("find", "", call="a", index=0)]],
+        [F],
+    ),
     "half a character in the arguments": (
         [[entry("find", '{"x":"\ud83d', call="a", index=0)], [entry(None, '\ude00"}', index=0)]],
         [ToolCall("a", "find", '{"x":"😀"}')],
@@ -346,6 +354,7 @@ LINES = {
         b': ping\n\nevent: ping\n\nretry: 3\nid: 4\n\ndata:\n\nevent: x\ndata: {"a":1}\n\ndata: [DONE]\n\n',
         [b'{"a":1}'],
     ),
+    "a comment as data": (b'data: : ping\n\ndata: {"a":1}\n\ndata: [DONE]\n\n', [b'{"a":1}']),
     "more after the end": (b'data: {"a":1}\n\ndata: [DONE]\n\ndata: {"b":2}\n\n', [b'{"a":1}']),
     "pretty-printed": (
         b'data: {\ndata:  "a": 1\ndata: }\n\n{\n "b": 2\n}\ndata: [DONE]\n\n',

@@ -228,6 +228,12 @@ def test_a_call_has_its_own_name_in_events_and_log(answer: Reply, server: ModelS
         ("max_tokens is too large: 9000. This model supports at most 4096", "without-max_tokens"),
         ("`temperature` and `top_p` cannot both be specified for this model.", "without-temperature"),
         ("Argument not supported on this model: presencePenalty", "without-presence_penalty"),
+        ("The model returned the following errors: name: Extra inputs are not permitted", "no-names"),
+        ("Extra inputs are not permitted, field: 'messages[3].name', value: 'x'", "no-names"),
+        ("BedrockException: reasoning: Extra inputs are not permitted", "no-echo"),
+        ("messages[3].role: unknown variant `tool`, expected `user` or `assistant`", "no-tools"),
+        ('[{"loc":["body","tools"],"msg":"Extra inputs are not permitted"}]', "no-tools"),
+        ("Unrecognized request argument supplied: tools", "no-tools"),
         ("Conversation roles must alternate user/assistant", None),
         ("the weather tool is not supported in your region; streams are fine", None),
     ],
@@ -235,6 +241,18 @@ def test_a_call_has_its_own_name_in_events_and_log(answer: Reply, server: ModelS
 def test_what_a_refusal_asks_for(words: str, adaptation: str | None):
     body = {"stream": True, "tools": [{}], "temperature": 1, "top_p": 1, "max_tokens": 9000, "presence_penalty": 1}
     assert learn(400, words, {**body, "stream_options": {}}, ()) == adaptation
+
+
+def test_a_refusal_may_come_in_a_stream(server: ModelServer):
+    async def scenario() -> None:
+        adaptations = LearnedAdaptations()
+        refusal = {"error": {"code": 400, "message": "Unsupported parameter: 'stream_options'"}}
+        server.reply(Reply([f"data: {json.dumps(refusal)}\n\ndata: [DONE]\n\n".encode()]), text("Fine."))
+        await converse(server, MemoryBackend(), adaptations, "hello")
+        assert adaptations.of(server.base_url, "m") == ("no-stream-options",)
+        assert "stream_options" not in server.chats[-1]
+
+    asyncio.run(scenario())
 
 
 def test_a_form_that_does_not_help_is_not_remembered(server: ModelServer):

@@ -160,6 +160,13 @@ OVERLOADED = {"code": 503, "message": "The model is overloaded.", "status": "UNA
             "body.messages: field required",
             id="FastAPI: a list",
         ),
+        # NousResearch/hermes-agent#65643
+        pytest.param(
+            stream({"choices": None, "error_type": "BadRequestError", "error_message": "unsupported image"}),
+            ModelRefused,
+            "says (400): unsupported image",
+            id="an error in place of the choices",
+        ),
         pytest.param(body({"code": 500, "msg": "no capacity"}), ModelUnavailable, "no capacity", id="a 200 with msg"),
         pytest.param(body({"error": "model crashed"}), ModelUnavailable, "model crashed", id="a 200 with an error"),
         pytest.param(
@@ -247,6 +254,9 @@ def test_finish_reasons_in_capitals_are_the_usual_ones(server: ModelServer):
         (failure(429, "x", retry_after=7), 7),
         (failure(429, "x", retry_after_ms="1500"), 1.5),
         (failure(429, "x", details=[{"retryDelay": {"seconds": "3", "nanos": 0}}]), 3),
+        # router-for-me/CLIProxyAPI#449
+        (failure(429, "x", details=[None, {"metadata": {"quotaResetDelay": "2500ms"}}]), 2.5),
+        (failure(429, "Your quota will reset after 2s."), 2),
         # dirge-code/dirge#719: OpenRouter repeats headers in the body.
         (failure(429, "x", metadata={"headers": {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "30"}}), 30),
         (

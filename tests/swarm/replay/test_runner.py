@@ -425,7 +425,7 @@ def test_thoughts_leaks_and_usage(tmp_path):
             [ReasoningChunk("nothing"), TextChunk("")],
             Answer("Then this.", usage={"prompt_tokens": 120}),
             Answer("cut of", finish="length"),
-            Answer("", finish="content_filter"),
+            Answer("held", finish="content_filter"),
             f"Here: {leak} and {leak} as well",
             "ok",
             "One\ntwo.\n" * 500,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from chat_rules import check_messages
-from chats import contents, open_session, say, sent
-from swarmchat.backends import open_backend
+from chats import Faulty, contents, open_session, say, sent
+from swarmchat.backends import Delete, Put, open_backend
 from swarmchat.swarm import (
     Agent,
     Answer,
@@ -36,6 +36,7 @@ from swarmchat.swarm import (
 )
 from swarmchat.swarm.agents.loader import load_swarm
 from swarmchat.swarm.agents.swarm_check import check_swarm
+from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.testing import replay_transcript
 
 
@@ -210,15 +211,23 @@ def test_an_operator_whose_process_is_gone_is_replaced_and_can_write_no_more() -
     asyncio.run(run())
 
 
-def test_messages_from_outside_wake_no_agent_while_a_person_answers() -> None:
+def test_an_agent_reacts_to_messages_from_outside_once_the_person_hands_back() -> None:
     async def run() -> None:
-        swarm, model = shop(), ScriptedModel([HANDS_OVER])
+        swarm, model = shop(), ScriptedModel([HANDS_OVER, "It has shipped."])
         async with await open_session(open_backend("memory:"), model, swarm=swarm) as session:
             await say(session, "my money!")
             await session.tell("It has shipped.", agent="packer", wake=True)
             assert await acts(session) == [""]
             assert session.agent.name == "support"
             assert len(model.requests) == 1
+            async with taken(session, swarm) as case:
+                await session.tell("Task b1 is done.", wake=True)
+                await case.give_back(agent="clerk")
+            assert await acts(session) == ["joined", "", "back"]
+            texts = contents(model)
+            for text in ("It has shipped.", "Task b1 is done.", "please react to them, too"):
+                assert sum(text in content for content in texts) == 1
+            assert await acts(session) == []
 
     asyncio.run(run())
 
@@ -238,6 +247,69 @@ def test_copies_wait_again_and_deleted_sessions_do_not() -> None:
             assert again.agent.name == "support"
             (ticket,) = await desk.tickets()
             assert ticket.session == again.info.id
+
+    asyncio.run(run())
+
+
+class CountsScans(Faulty):
+    """A backend that counts scans for tickets."""
+
+    scans = 0
+
+    def scan(self, prefix: str) -> AsyncIterator[tuple[str, bytes]]:
+        self.scans += prefix == keys.tickets("shop")
+        return super().scan(prefix)
+
+
+def test_a_desk_reads_the_index_and_a_scan_finds_what_a_dead_process_did_not_list() -> None:
+    async def run() -> None:
+        swarm, backend = shop(), CountsScans(open_backend("memory:"))
+        desk, index = OperatorDesk(backend, swarm, "Anna"), keys.ticket_index("shop")
+        assert await desk.tickets() == []
+        session = await open_session(backend, ScriptedModel([HANDS_OVER]), swarm=swarm)
+        await say(session, "my money!")
+        (ticket,) = await desk.tickets()
+        assert backend.scans == 1
+        # As if the process had died between the two commits.
+        listed = await backend.get(index)
+        await backend.commit(Delete(index))
+        assert await desk.tickets() == []
+        assert await OperatorDesk(backend, swarm, "Ben").tickets() == [ticket] == await desk.tickets()
+        await backend.commit(Put(index, b"[[1], nonsense"))
+        assert not await session.wait_for_mail(0)
+        assert await backend.get(index) == listed
+        await session.close()
+        await backend.commit(Delete(index))
+        session = await open_session(backend, ScriptedModel([HANDS_OVER]), swarm=swarm)
+        assert await backend.get(index) == listed
+        # A reference whose ticket is gone, or is another one now, is dropped.
+        await session.go_back()
+        assert await backend.get(index) is None
+        await backend.commit(Put(index, listed))
+        await say(session, "my money!")
+        await backend.commit(Put(index, listed))
+        assert await desk.tickets() == []
+        assert await backend.get(index) is None
+        await session.close()
+        assert backend.scans == 2
+
+    asyncio.run(run())
+
+
+def test_no_desk_shows_a_session_that_another_swarm_has_and_its_ticket_goes_with_it() -> None:
+    async def run() -> None:
+        swarm, backend = shop(), open_backend("memory:")
+        async with await open_session(backend, ScriptedModel([HANDS_OVER]), swarm=swarm) as session:
+            await say(session, "my money!")
+        other = Swarm("other", [Agent("clerk", "Sell.")])
+        async with await open_session(backend, ScriptedModel(["Yes?"]), swarm=other) as session:
+            await say(session, "hello")
+        desk, ticket = OperatorDesk(backend, swarm, "Anna"), keys.ticket("shop", "ann", session.info.id)
+        assert await desk.tickets() == []
+        assert await backend.get(ticket) is not None
+        await delete_session(backend, session.info)
+        assert await desk.tickets() == await desk.tickets() == []
+        assert await backend.get(ticket) is await backend.get(keys.ticket_index("shop")) is None
 
     asyncio.run(run())
 

@@ -15,6 +15,7 @@ from swarmchat.swarm import (
     Agent,
     Answer,
     DefinitionError,
+    ModelRefused,
     OpenAIModel,
     OutputDelta,
     OutputError,
@@ -143,8 +144,10 @@ def test_a_placeholder_is_no_answer_of_a_type():
 
 
 def test_a_content_filter_leaves_no_answer():
-    with pytest.raises(OutputError, match="content filter"):
+    with pytest.raises(ModelRefused, match="content filter"):
         ask(ScriptedModel([Answer("", finish="content_filter")]), Invoice)
+    with pytest.raises(OutputError, match="content filter"):
+        ask(ScriptedModel([Answer("{", finish="content_filter")]), Invoice)
 
 
 def test_a_policy_that_refuses_leaves_no_answer():
@@ -167,9 +170,10 @@ def test_an_agent_with_a_type_and_a_handoff_to_one_without():
     asyncio.run(scenario())
 
 
-def test_the_value_streams():
+@pytest.mark.parametrize("answer", [GOOD, f"```json\n{GOOD}\n```"])
+def test_the_value_streams(answer):
     async def scenario():
-        async with Session.open("memory:", ScriptedModel([GOOD]), Agent("a")) as session:
+        async with Session.open("memory:", ScriptedModel([answer]), Agent("a")) as session:
             events = [event async for event in session.run_turn("the invoice?", output=Invoice)]
             values = [event.value for event in events if isinstance(event, OutputDelta)]
             assert values[0] == {}

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from swarmchat.swarm.providers.schemas import portable_tools
 from swarmchat.swarm.tools.context import ArgumentsError
 from swarmchat.swarm.tools.external_tool import ExternalTool, recorded_tool
 
@@ -54,6 +55,17 @@ def test_arguments_that_do_not_fit(given, problem):
 def test_a_schema_that_is_wrong_refuses_nothing():
     tool = ExternalTool("s/t", run, parameters={"properties": {"n": {"type": "number", "minimum": "x"}}})
     assert tool.read_arguments('{"n": 1}') == {"arguments": {"n": 1}}
+
+
+def test_a_schema_that_is_a_reference_has_its_properties():
+    parameters = {"$ref": "#/$defs/A", "properties": {"m": {"type": "string"}}, "$defs": {"A": SCHEMA}}
+    tool = ExternalTool("s/t", run, parameters=parameters)
+    assert tool.read_arguments('{"n": "2", "m": "x"}') == {"arguments": {"n": 2, "m": "x"}}
+    (sent,) = portable_tools([tool.definition], empty_parameters=False)
+    assert list(sent["function"]["parameters"]["properties"]) == ["n", "names", "text", "m"]
+    assert sent["function"]["parameters"]["required"] == ["n"]
+    for nowhere in ("#/$defs/B", "#"):
+        assert ExternalTool("s/t", run, parameters={"$ref": nowhere}).definition
 
 
 def test_the_log_keeps_what_a_replay_offers():

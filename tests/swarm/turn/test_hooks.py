@@ -142,6 +142,8 @@ def test_hooks_change_all_of_a_turn():
     assert [event.target for event in events if isinstance(event, HandedOver)] == ["boss"]
     assert [event.text for event in events if isinstance(event, TextDelta)] == ["DONE."]
     assert session.records[-1].data["replaced"] == "Done."
+    # An equal copy is no change.
+    assert "replaced" not in hold([Change()], ["DONE."])[0].records[-1].data
 
 
 class Refuse(Hooks):

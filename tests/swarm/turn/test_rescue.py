@@ -221,9 +221,9 @@ def test_thoughts_that_used_up_the_limit_are_an_error_and_no_fault(text):
         turn([Answer(text, finish="length", reasoning="" if text else "Hm."), "Here I am."])
 
 
-def test_an_answer_that_the_provider_withholds_is_no_fault():
-    events, _, _ = turn([Answer("", finish="content_filter")])
-    assert rescues(events) == []
+def test_an_answer_that_the_provider_withholds_is_an_error_and_no_fault():
+    with pytest.raises(ModelRefused, match="a content filter of the provider held the whole answer"):
+        turn([Answer("", finish="content_filter"), "Here I am."])
 
 
 def test_silence_ends_with_the_placeholder_and_the_next_turn_works():
