@@ -14,6 +14,7 @@ from swarmchat.cli.operator.waiting import Waiting, waiting_lines, who_waits
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.replay.player import Player
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.session.desk import OperatorCase, OperatorDesk
@@ -167,9 +168,10 @@ class DeskChat:
     async def _take(self, argument: str) -> None:
         if self._case is not None:
             raise UsageError("you have a user already: /back hands over to an agent, /leave lets the user wait")
-        if not argument.isdecimal() or not 1 <= int(argument) <= len(self._waiting):
+        numbers = [str(number) for number in range(1, len(self._waiting) + 1)]
+        if argument not in numbers:
             raise UsageError(f"{argument!r} is no number of the list (1 to {len(self._waiting)}): /list shows it")
-        ticket, info = self._waiting[int(argument) - 1]
+        ticket, info = self._waiting[numbers.index(argument)]
         self._case = await self._desk.take(ticket.client, ticket.session)
         self._player = Player(0, sanitize(ticket.client))
         self._renderer.remark(f"you have {one_line(ticket.client, 40)}, session {one_line(info.name, 40)}")
@@ -209,7 +211,7 @@ class DeskChat:
     async def _call(self, argument: str) -> None:
         name, _, text = argument.partition(" ")
         try:
-            arguments = json.loads(text) if text.strip() else {}
+            arguments = decode_json(text) if text.strip() else {}
         except ValueError as error:
             raise UsageError(f"the arguments of {name} are not JSON ({error}); expected an object in braces") from None
         if not isinstance(arguments, dict):

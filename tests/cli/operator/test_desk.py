@@ -39,6 +39,8 @@ def test_a_user_and_an_operator_talk(program):
             for line, shown in [
                 ("/state order", '"status": "open"'),
                 ("/memory", "memory is empty"),
+                ("/call show_order " + "[" * 3000, "are not JSON"),
+                ("/take " + "9" * 5000, "you have a user already"),
                 ("/call nothing", "unknown tool 'nothing'; available: "),
                 ("/call show_order", "result: The order: status: open."),
                 ("/bak", "unknown command /bak; did you mean 'back'?"),
