@@ -20,6 +20,7 @@ from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.archive.repair import repair_log
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.lease import parse_holder
 from swarmchat.swarm.persistence.log import read_lines
 from swarmchat.swarm.persistence.session_index import SessionInfo, count_entries, list_sessions
@@ -167,7 +168,9 @@ async def check_sessions(backend: Backend, client: str, *, everything: bool) -> 
         entries = await count_entries(backend, client)
         open_ids = await _check_leases(checks, backend, infos)
         chosen = infos if everything else infos[:_MAX_SESSIONS]
-        await _check_logs(checks, backend, [info for info in chosen if info.id not in open_ids], len(infos))
+        closed = [info for info in chosen if info.id not in open_ids]
+        await _check_logs(checks, backend, closed, len(infos))
+        await _check_images(checks, backend, closed)
     except BackendError as error:
         checks.add("failed", "sessions", str(error))
         return checks
@@ -224,3 +227,13 @@ async def _check_logs(checks: Checks, backend: Backend, infos: list[SessionInfo]
     if not damaged and not empty:
         rest = f" of {total}; --all reads all" if len(infos) < total else ""
         checks.add("ok", "logs", f"sessions without faults: {len(infos)}{rest}" if total else "no sessions yet")
+
+
+async def _check_images(checks: Checks, backend: Backend, infos: list[SessionInfo]) -> None:
+    """Check that the store still has the images of ``infos``, as they were sent."""
+    for info in infos:
+        blobs = Blobs(backend, info.client, info.id)
+        lost = [digest for digest in await blobs.digests() if await blobs.get(digest) is None]
+        if lost:
+            problem = f"{one_line(info.name, 60)}: images that the store has lost, or has damaged: {len(lost)}"
+            checks.add("warning", "images", problem, "the model is told that they are missing: send them again")

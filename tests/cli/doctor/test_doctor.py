@@ -253,6 +253,7 @@ def test_damaged_sessions_are_named(program):
         Append(keys.session_log("ann", "bad one"), (b"\x1b[2J no record",)),
         Truncate(keys.session_log("ann", "gone"), 0),
         Put(keys.session_index("ann", "odd"), b"no json"),
+        Append(keys.session_blobs("ann", "good"), (b"ab" * 32,)),
     )
     done = program.invoke("doctor", env={"COLUMNS": "300"})
     assert done.code == 0
@@ -260,6 +261,7 @@ def test_damaged_sessions_are_named(program):
     assert "→ swarmchat sessions repair 'bad one' keeps a copy" in done.out
     assert "warning  log          gone is listed but has no log" in done.out
     assert "unreadable entries in the list of sessions: 1" in done.out
+    assert "warning  images       good: images that the store has lost, or has damaged: 1" in done.out
     listed = program.invoke("sessions", "list", env={"COLUMNS": "300"})
     assert "unreadable entries, which are left out: 1; see swarmchat doctor" in listed.err
     assert "\x1b" not in done.out
