@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from swarmchat.swarm.agents.rescue_steps import STEPS
@@ -60,7 +61,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }
 _COMMON = ("type", "v", "ts", "turn", "agent", "comment")
 _FIELD_KINDS = {
-    "model": str, "client": str, "id": str,
+    "model": str, "client": str, "id": str, "turn": int,
     "usage": dict, "reasoning": str, "finish": str, "memory": dict, "swarm": str, "name": str, "ts": str,
     "states": dict, "judged": list, "converted": bool, "handoff": str, "tags": list,
 }  # fmt: skip
@@ -169,6 +170,8 @@ def _check_fields_of(kind: str, value: Mapping[str, Any], where: Place) -> None:
     for name, of_kind in _FIELD_KINDS.items():
         if name in value and not isinstance(value[name], of_kind) and kind != "expect":
             raise TranscriptError(f"{where}: {name!r} is {value[name]!r}, expected {_KIND_NAMES[of_kind]}")
+    if "ts" in value and kind != "expect" and not _is_moment(value["ts"]):
+        raise TranscriptError(f"{where}: 'ts' is {value['ts']!r}, expected a time such as {MOMENT}")
     for tag in value.get("tags", ()) if kind == "session" else ():
         if not isinstance(tag, str) or not tag or not all(char.isalnum() or char in "_-." for char in tag):
             raise TranscriptError(f"{where}: the tag {tag!r} is not a word, expected letters, digits, '_', '-' and '.'")
@@ -176,6 +179,14 @@ def _check_fields_of(kind: str, value: Mapping[str, Any], where: Place) -> None:
         raise TranscriptError(f"{where}: a 'go' line has no 'agent', expected the name of the agent to continue with")
     if kind == "tool" and value.get("status", "ok") not in _STATUSES:
         raise TranscriptError(f"{where}: 'status' is {value['status']!r}, expected one of {', '.join(_STATUSES)}")
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _message(kind: str, data: dict[str, Any], where: Place, position: int, waiting: dict[str, str]) -> dict[str, Any]:
@@ -196,6 +207,8 @@ def _message(kind: str, data: dict[str, Any], where: Place, position: int, waiti
     content = message.get("content")
     if kind == "tool" and content is not None and not isinstance(content, str):
         message["content"] = content = json.dumps(content, ensure_ascii=False)
+    if kind == "user" and isinstance(content, str) and not content.strip():
+        raise TranscriptError(f"{where}: the text is empty, expected what the user says")
     if not isinstance(content, str) and not (kind == "assistant" and message.get("tool_calls")):
         expected = "a 'result'" if kind == "tool" else "a 'text'"
         raise TranscriptError(f"{where}: it has no text, expected {expected}, or a 'message' with 'content'")

@@ -366,6 +366,13 @@ def test_without_a_swarm_the_tools_are_those_that_are_expected(program):
         (2, b'{"type":"user","text":"hi"', "breaks off after 26 bytes"),
         (2, b'{"type":"user","text":"hi"\n', "it is not JSON"),
         (2, b'{"type":"user","text":17}\n', "it has no text"),
+        (2, b'{"type":"user","text":" "}\n', "the text is empty, expected what the user says"),
+        (2, b'{"type":"user","text":"hi","turn":"two"}\n', "'turn' is 'two', expected a whole number"),
+        (
+            2,
+            b'{"type":"user","text":"hi","ts":"now"}\n',
+            "'ts' is 'now', expected a time such as 2026-01-01T00:00:00.000Z",
+        ),
         (2, b'{"type":"uesr","text":"hi"}\n', "the type is 'uesr', expected one of session, user, assistant"),
         (2, b'{"type":"user","txt":"hi"}\n', "unknown field 'txt' in a 'user' line; did you mean 'text'?"),
         (2, b'{"type":"user","text":"\xff"}\n', "expected UTF-8"),
