@@ -150,7 +150,7 @@ def test_killed_at_random_an_import_loses_and_doubles_nothing(kind, tmp_path, re
             process.stdin.write(b"b")
             process.stdin.flush()
             child = int(process.stdout.readline().split()[1])
-            left = rng.randrange(1, 5)
+            left = rng.randrange(1, 9)
             for _ in iter(process.stdout.readline, b"ended\n"):
                 left -= 1
                 # The last permission is deadly: the importer dies somewhere on the way to the next dot.

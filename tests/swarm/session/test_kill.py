@@ -24,7 +24,7 @@ TALKER = Path(__file__).parents[2] / "helpers" / "talker.py"
 READER = Path(__file__).parents[2] / "helpers" / "mail_reader.py"
 TASKER = Path(__file__).parents[2] / "helpers" / "tasker.py"
 WRITER = Path(__file__).parents[2] / "helpers" / "storage_writer.py"
-KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "8"))
+KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "4"))
 
 
 @contextmanager
