@@ -294,6 +294,8 @@ class RecordedHandoffs(Hooks):
         """Return the recorded target, or the recorded refusal."""
         results = self._recording.outputs[-1].results.get(ctx.call_id) if self._recording.outputs else None
         if not results:
+            if self._recording.action is not None and self._recording.action.killed:
+                await self._recording.stopped_here(killed=True)
             return None
         if results[0].status == "denied":
             return Denied(results[0].text.removeprefix(DENIED_BECAUSE))

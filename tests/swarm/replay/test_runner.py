@@ -1,13 +1,14 @@
 """Whatever happens in a session, its replay comes to the same."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from chats import sent
 from recorded import ask, calls, record_and_replay
 from swarmchat.backends import Delete
-from swarmchat.swarm import Agent, Context, Policy, SessionSettings, State, Swarm, tell, tool
+from swarmchat.swarm import Agent, Context, Operator, Policy, SessionSettings, State, Swarm, tell, tool
 from swarmchat.swarm.archive.sessions import rename_session
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.errors import ContextTooLong, ModelBusy, ModelUnavailable
@@ -182,42 +183,55 @@ def test_stopped_after_the_results_and_before_the_next_request(tmp_path):
     record_and_replay(Swarm("s", [agent], states=SHOP.states), scenario, tmp_path / "log.jsonl")
 
 
-@pytest.mark.parametrize("keep", [1, 2, 3, 4, 5, 6, 7, 8])
-def test_a_process_that_died_after_any_commit(keep, tmp_path):
-    class Died(Exception):
-        """Stands in for kill -9: nothing is written any more."""
+class Died(Exception):
+    """Stands in for kill -9: nothing is written any more."""
 
-    class Dying:
-        """A backend of a process that dies after some commits."""
 
-        def __init__(self, inner):
-            self.inner, self.left = inner, keep
+class Dying:
+    """A backend of a process that dies after some commits."""
 
-        def __getattr__(self, name):
-            return getattr(self.inner, name)
+    def __init__(self, inner, left):
+        self.inner, self.left = inner, left
 
-        async def commit(self, *writes, lease=None):
-            if self.left == 0:
-                raise Died
-            self.left -= 1
-            await self.inner.commit(*writes, lease=lease)
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    async def commit(self, *writes, lease=None):
+        if self.left == 0:
+            raise Died
+        self.left -= 1
+        await self.inner.commit(*writes, lease=lease)
+
+
+def replay_after_a_death(swarm, steps, keep, later, path):
+    """Record turns of a process that dies after ``keep`` commits, and one of another process; replay them."""
 
     async def scenario(recorder):
         inner = recorder.backend
-        recorder.backend = Dying(inner)
-        steps = [calls(("note", '{"text":"1"}')), calls(("transfer_to_till", "{}")), "at the till", "well?"]
-        try:
+        recorder.backend = Dying(inner, keep)
+        with suppress(Died):
             async with await recorder.open(ScriptedModel(steps)) as session:
                 await ask(session, "one")
                 await ask(session, "two")
-        except Died:
-            pass
         recorder.backend = inner
         await inner.commit(Delete(keys.session_lease("ann", "s")))
-        async with await recorder.open(ScriptedModel([calls(("note", '{"text":"3"}'), ids="z"), "on"])) as session:
+        async with await recorder.open(ScriptedModel(later)) as session:
             await ask(session, "three")
 
-    record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")
+    record_and_replay(swarm, scenario, path)
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3, 4, 5, 6, 7, 8])
+def test_a_process_that_died_after_any_commit(keep, tmp_path):
+    steps = [calls(("note", '{"text":"1"}')), calls(("transfer_to_till", "{}")), "at the till", "well?"]
+    later = [calls(("note", '{"text":"3"}'), ids="z"), "on"]
+    replay_after_a_death(SHOP, steps, keep, later, tmp_path / "log.jsonl")
+
+
+@pytest.mark.parametrize("keep", [1, 2, 3])
+def test_a_process_that_died_while_a_person_was_asked_for(keep, tmp_path):
+    swarm = Swarm("s", [Agent("desk", "x", handoffs=["support"])], operators=[Operator("support")])
+    replay_after_a_death(swarm, [calls(("transfer_to_support", "{}"))], keep, ["on"], tmp_path / "log.jsonl")
 
 
 def test_errors_of_the_model_and_of_hooks(tmp_path):
