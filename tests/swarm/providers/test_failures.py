@@ -61,7 +61,12 @@ OVERLOADED = {"code": 503, "message": "The model is overloaded.", "status": "UNA
     ("reply", "error", "words"),
     [
         pytest.param(body([{"error": OVERLOADED}], 503), ModelUnavailable, "is overloaded", id="Gemini: a list"),
-        pytest.param(stream([{"error": OVERLOADED}]), ModelUnavailable, "is overloaded", id="a list in a stream"),  # type: ignore[arg-type]
+        pytest.param(
+            stream([{"error": OVERLOADED}]),  # type: ignore[arg-type]  # no server should send a list
+            ModelUnavailable,
+            "is overloaded",
+            id="a list in a stream",
+        ),
         pytest.param(
             # https://ai.google.dev/api/generate-content#PromptFeedback
             stream({"choices": [], "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}}),
