@@ -67,6 +67,8 @@ class BackgroundTasks:
     def _warm_up(self) -> None:
         # In the order in which a message that is typed at once needs them; commands are not among them.
         warm_up(self._chat.session.model)
+        for tool in self._chat.session.agent.own_tools:
+            _ = tool.signature.schema
         import swarmchat.cli.markdown.stream
         import swarmchat.cli.render.live_tail
         import swarmchat.cli.slash.builtin  # noqa: F401 - imported to be ready

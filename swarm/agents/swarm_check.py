@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from swarmchat.swarm.agents.agent import BACK, PREFIX, Agent, Swarm
@@ -228,7 +228,7 @@ def _tool_findings(tool: Tool) -> Iterator[Finding]:
     if not tool.signature.description:
         advice = "say in a docstring what it does"
         yield Finding("warning", where, "has no docstring: the model sees only its name", advice)
-    required = tool.signature.parameters.get("required", ())
+    required, hints = tool.signature.parameters.get("required", ()), get_type_hints(tool.function, include_extras=True)
     for parameter in inspect.signature(tool.function).parameters.values():
         name = parameter.name
         if name == tool.signature.context:
@@ -242,9 +242,8 @@ def _tool_findings(tool: Tool) -> Iterator[Finding]:
             advice = "use a type that JSON can express, such as str"
             yield Finding("error", where, f"a model cannot fill the parameter {name}", advice)
         elif parameter.default is not parameter.empty:
-            annotation: Any = tool.signature.arguments.model_fields[name].annotation
             try:
-                TypeAdapter(annotation).validate_python(parameter.default)
+                TypeAdapter(hints[name]).validate_python(parameter.default)
             except ValidationError:
                 problem = f"the default of {name} is {parameter.default!r}, which does not fit its annotation"
                 yield Finding("warning", where, problem, "change one of them")

@@ -165,17 +165,13 @@ def converted_calls(records: Sequence[Record], tools: Sequence[Tool]) -> Iterato
     """Yield the calls whose arguments ``tools`` took only after a conversion to other types."""
     for call, result in _calls_and_results(records):
         named = [tool for tool in tools if tool.name == call.name]
-        if named and result is not None and result.status == "ok" and not any(_fits(tool, call) for tool in named):
+        if (
+            named
+            and result is not None
+            and result.status == "ok"
+            and not any(tool.signature.schema.fits(call.arguments) for tool in named)
+        ):
             yield call
-
-
-def _fits(tool: Tool, call: MessageCall) -> bool:
-    """Whether ``tool`` takes the arguments of ``call`` without converting any."""
-    try:
-        tool.signature.arguments.model_validate_json(call.arguments or "{}", strict=True)
-    except ValueError:
-        return False
-    return True
 
 
 def turns_with_conversions(records: Sequence[Record], tools: Sequence[Tool]) -> frozenset[int]:

@@ -4,17 +4,17 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict, create_model
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.tools.context import ArgumentsError, Context, ToolFailure
 from swarmchat.swarm.tools.json_schema import inlined_root, problems
-from swarmchat.swarm.tools.schema import Signature
+from swarmchat.swarm.tools.signature import Signature
 from swarmchat.swarm.tools.tool import Tool
 
-_ARGUMENTS = create_model("Arguments", __config__=ConfigDict(extra="allow"))
+if TYPE_CHECKING:
+    from swarmchat.swarm.tools.schema import ArgumentsSchema
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,14 @@ class ExternalTool(Tool):
 
     def __post_init__(self) -> None:
         self._check_definition()
-        signature = Signature(
-            self.description, {"type": "object", "properties": {}, **inlined_root(self.parameters)}, _ARGUMENTS, "ctx"
-        )
-        object.__setattr__(self, "signature", signature)
+        object.__setattr__(self, "signature", Signature(self.description, "ctx", self._describe))
+
+    def _describe(self) -> "ArgumentsSchema":
+        from pydantic import ConfigDict, create_model
+        from swarmchat.swarm.tools.schema import ArgumentsSchema
+
+        model = create_model("Arguments", __config__=ConfigDict(extra="allow"))
+        return ArgumentsSchema({"type": "object", "properties": {}, **inlined_root(self.parameters)}, model)
 
     def read_arguments(self, arguments: str) -> dict[str, Any]:
         """Parse and check the JSON ``arguments`` that a model wrote. Raises ArgumentsError."""

@@ -1,9 +1,6 @@
-"""Read a function's signature and docstring: the description for the model, and the check of arguments."""
+"""The arguments of a tool: their JSON schema for the model, and the check of what it wrote. Both by pydantic."""
 
-import inspect
-import re
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,75 +9,64 @@ from pydantic.errors import PydanticSchemaGenerationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from swarmchat.swarm.common.mistakes import described, shown
-from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.errors import DefinitionError
-
-_SECTION = lazy_pattern(r"(args|arguments|parameters|params)\s*:?\s*$", re.IGNORECASE)
-_AFTER = lazy_pattern(r":?(?:returns?|raises|yields?)\s*:|(?:examples?|notes?)\s*:\s*$", re.IGNORECASE)
+from swarmchat.swarm.tools.context import ArgumentsError
+from swarmchat.swarm.tools.signature import Parameter
 
 
 @dataclass(frozen=True)
-class Signature:
-    """The description and the parameters of a tool."""
+class ArgumentsSchema:
+    """The arguments of a tool."""
 
-    description: str
     parameters: Mapping[str, Any]
-    """A JSON schema, without references unless it is recursive: not every server resolves them."""
-    arguments: type[BaseModel]
-    """The pydantic model that checks and coerces arguments."""
-    context: str | None
-    """The name of the parameter that gets the tool's Context, if any."""
+    """A JSON schema, without references unless it is recursive."""
+    model: type[BaseModel]
+    """The pydantic model that checks and coerces arguments. Its fields have the parameters as their aliases."""
+
+    def checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``values`` in the types of the parameters, with defaults. Raises ArgumentsError."""
+        try:
+            checked = self.model.model_validate(values)
+        except ValidationError as error:
+            raise ArgumentsError(described_errors(error, "arguments")) from error
+        return {str(field.alias): getattr(checked, name) for name, field in self.model.model_fields.items()}
+
+    def fits(self, arguments: str) -> bool:
+        """Whether the JSON ``arguments`` fit without a conversion to other types."""
+        try:
+            self.model.model_validate_json(arguments or "{}", strict=True)
+        except ValueError:
+            return False
+        return True
 
 
-def read_signature(function: Callable[..., Any], name: str, context_type: type) -> Signature:
-    """Return the signature of ``function``. A parameter ``ctx``, or one of type ``context_type``, is not for the model.
-
-    Raises DefinitionError for a signature that cannot be described as JSON schema.
-    """
+def describe_parameters(tool: str, parameters: Mapping[str, Parameter]) -> ArgumentsSchema:
+    """Return the arguments of ``tool``. Raises DefinitionError for a type that JSON schema cannot describe."""
+    # A parameter may have any name, also one that a pydantic model uses for itself, such as json or _id.
+    fields: dict[str, Any] = {
+        f"parameter_{number}": (each.hint, Field(each.default, alias=name, description=each.description))
+        for number, (name, each) in enumerate(parameters.items())
+    }
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError) as error:
-        raise DefinitionError(f"tool {name!r}: its annotations cannot be resolved ({error})") from error
-    description, descriptions = _read_docstring(inspect.getdoc(function) or "", inspect.signature(function).parameters)
-    fields: dict[str, Any] = {}
-    context = None
-    for parameter in inspect.signature(function).parameters.values():
-        hint = hints.get(parameter.name, Any)
-        if context_type in (hint, typing.get_origin(hint)) or (parameter.name == "ctx" and hint is Any):
-            context = parameter.name
-            continue
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise DefinitionError(
-                f"tool {name!r}: the parameter {parameter} cannot be described to a model: use parameters with names"
-            )
-        if parameter.name not in hints and parameter.default is parameter.empty:
-            raise DefinitionError(
-                f"tool {name!r}: the parameter {parameter.name} has no annotation: write {parameter.name}: str, or "
-                "another type, so that the model knows what to pass"
-            )
-        default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (hint, Field(default, description=descriptions.get(parameter.name)))
-    try:
-        arguments = create_model(
-            name, __config__=ConfigDict(extra="forbid", coerce_numbers_to_str=True, protected_namespaces=()), **fields
-        )
-        schema = arguments.model_json_schema()
+        config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, protected_namespaces=())
+        model = create_model(tool, __config__=config, **fields)
+        schema = model.model_json_schema()
     except (PydanticUserError, PydanticSchemaGenerationError, NameError, TypeError, ValueError) as error:
         raise DefinitionError(
-            f"tool {name!r}: its parameters cannot be described to a model ({described(error)}): "
+            f"tool {tool!r}: its parameters cannot be described to a model ({described(error)}): "
             "use types that pydantic knows"
         ) from error
-    for field, (_, about) in fields.items():
-        _check_default(name, field, about.default, arguments)
-    return Signature(description, {"properties": {}, **plain_schema(schema)}, arguments, context)
+    for field, (name, each) in zip(fields, parameters.items(), strict=True):
+        _check_default(tool, name, each.default, model, field)
+    return ArgumentsSchema({"properties": {}, **plain_schema(schema)}, model)
 
 
-def _check_default(tool: str, name: str, default: object, arguments: type[BaseModel]) -> None:
+def _check_default(tool: str, name: str, default: object, model: type[BaseModel], field: str) -> None:
     """Raise DefinitionError for a default that does not fit the annotation. ``None`` is one that Python allows."""
     if default is None or default is ... or default is PydanticUndefined or isinstance(default, FieldInfo):
         return
     try:
-        arguments.__pydantic_validator__.validate_assignment(arguments.model_construct(), name, default)
+        model.__pydantic_validator__.validate_assignment(model.model_construct(), field, default)
     except ValidationError as error:
         problem = f"the default of {name} is {shown(default)}, which does not fit its annotation"
         raise DefinitionError(f"tool {tool!r}: {problem} ({error.errors()[0]['msg']})") from error
@@ -90,32 +76,6 @@ def described_errors(error: ValidationError, whole: str) -> str:
     """Return what pydantic found, for the model; ``whole`` names the value itself."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(f"{'.'.join(map(str, problem['loc'])) or whole}: {problem['msg']}" for problem in found)
-
-
-def _read_docstring(text: str, parameters: Mapping[str, object]) -> tuple[str, dict[str, str]]:
-    """Return the description of the function, and one of each parameter.
-
-    A line ``name: …`` or ``:param name: …`` starts the description of that parameter, and the indented lines below it
-    continue it; sections such as "Returns:" are not for the model.
-    """
-    description: list[str] = []
-    descriptions: dict[str, str] = {}
-    current: str | None = None
-    skipping = False
-    for line in text.splitlines():
-        bare = line.strip()
-        match = re.match(r"(?::param\s+)?\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)", bare)
-        if _SECTION.match(bare) or _AFTER.match(bare):
-            current, skipping = None, bool(_AFTER.match(bare))
-        elif match and match[1] in parameters:
-            current, skipping = match[1], False
-            descriptions[current] = match[2]
-        elif current and bare and line[:1].isspace():
-            descriptions[current] = f"{descriptions[current]} {bare}".strip()
-        elif not skipping and (not bare or current is None or not line[:1].isspace()):
-            current = None
-            description.append(bare)
-    return re.sub(r"\n{2,}", "\n\n", "\n".join(description)).strip(), descriptions
 
 
 def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:

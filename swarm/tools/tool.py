@@ -10,14 +10,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-from pydantic import ValidationError
-from pydantic_core import to_json
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.mistakes import FUNCTION, SECONDS, Expected, check_value, instance_of, optional, shown
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.tools.context import ArgumentsError, Assignment, Context, ToolTimeoutError
-from swarmchat.swarm.tools.schema import Signature, described_errors, read_signature
+from swarmchat.swarm.tools.signature import Signature, read_signature
 
 Approve = Literal["auto", "ask", "deny"]
 
@@ -103,11 +101,7 @@ class Tool:
             raise ArgumentsError(f"the arguments are not valid JSON ({error})") from error
         if not isinstance(values, dict):
             raise ArgumentsError(f"the arguments are {json.dumps(values)[:80]}, expected a JSON object")
-        try:
-            checked = self.signature.arguments.model_validate(values)
-        except ValidationError as error:
-            raise ArgumentsError(described_errors(error, "arguments")) from error
-        return {name: getattr(checked, name) for name in type(checked).model_fields}
+        return self.signature.schema.checked(values)
 
     async def run(self, ctx: Context, arguments: dict[str, Any]) -> str:
         """Call the function and return its result as text: strings as they are, all else as JSON.
@@ -116,6 +110,8 @@ class Tool:
         is not async runs in a thread of its own; when it is abandoned, ``ctx.cancelled`` tells it to stop.
         """
         if self.background and ctx.starting is not None:
+            from pydantic_core import to_json
+
             values = to_json(arguments, fallback=str).decode()
             task = ctx.starting(Assignment(ctx.agent, f"{self.name}({values})", True, self.name, values))
             return started_message(task)
@@ -196,6 +192,9 @@ def as_tool(function: "Tool | Callable[..., Any]") -> Tool:
 
 def _as_json(result: object) -> str:
     """Return a result as JSON; what JSON does not have is its text. Raises DefinitionError if that says nothing."""
+    # Imported when a tool has run: the first prompt does without pydantic (see tools.signature).
+    from pydantic_core import to_json
+
     opaque: list[object] = []
 
     def as_text(value: object) -> str:

@@ -103,6 +103,18 @@ def test_arguments_are_checked_and_coerced():
     assert run(order, json.dumps(arguments)) == "ann: 3 LARGE to Rome, slow, None, 0.5"
 
 
+def test_a_parameter_may_have_any_name():
+    @tool
+    def send(_id: int, json: str, model_config: str = "a", schema: list[str] | None = None) -> str:
+        """Send."""
+        return f"{_id} {json} {model_config} {schema}"
+
+    assert list(send.signature.parameters["properties"]) == ["_id", "json", "model_config", "schema"]
+    assert run(send, '{"_id": "1", "json": "{}", "schema": ["b"]}') == "1 {} a ['b']"
+    with pytest.raises(ArgumentsError, match="_id: Field required"):
+        send.read_arguments('{"json": ""}')
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
