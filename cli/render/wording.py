@@ -47,8 +47,9 @@ def remark_on(event: events.Event, *, chat: bool) -> str:
         case events.Retrying(attempt, seconds, reason):
             return f"{reason}; attempt {attempt} in {seconds:.{0 if seconds >= 10 else 1}f} s"
         case events.Rotated(groups, before, after):
+            number, tokens = (f"{groups} ", f"{before:,} to ") if groups and before else ("", "now ")
             return (
-                f"context: the {groups} oldest messages are no longer sent ({before:,} to {after:,} tokens); "
+                f"context: the {number}oldest messages are no longer sent ({tokens}{after:,} tokens); "
                 "the session keeps them"
             )
         case events.Summarized(messages, before, after):

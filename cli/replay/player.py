@@ -89,8 +89,9 @@ class Player:
                 show(events.Rescued(cause, step, 1, detail, self._agent))
             case "rotate":
                 dropped = data.get("dropped")
-                groups = dropped.get("groups", 0) if isinstance(dropped, dict) else 0
-                show(events.Rotated(int(groups), int(data.get("tokens_before", 0)), int(data.get("tokens_after", 0))))
+                counts = (dropped.get("groups") if isinstance(dropped, dict) else None, data.get("tokens_before"))
+                groups, before = (count if isinstance(count, int) else None for count in counts)
+                show(events.Rotated(groups, before, int(data.get("tokens_after", 0))))
 
     def end(self) -> None:
         """End the open line."""

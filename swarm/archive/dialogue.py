@@ -110,7 +110,7 @@ def _note(record: Record) -> str | None:
             return f"{data.get('from')} → {data.get('to')}"
         case "rotate":
             dropped = data.get("dropped")
-            groups = f"{dropped.get('groups')} " if isinstance(dropped, dict) else ""
+            groups = f"{dropped['groups']} " if isinstance(dropped, dict) and "groups" in dropped else ""
             return f"the {groups}oldest messages are no longer sent"
         case "reset":
             return "nothing before this is sent" + (f" to {record.agent}" if record.agent else "")

@@ -23,6 +23,8 @@ class Rotation:
     staying: frozenset[int]
     """The seqs of groups before ``first_kept`` that are still sent."""
     counter: TokenCounter
+    is_counted: bool = True
+    """Whether ``uncut`` is all that was sent before: of a long log, only the part that can be sent is read."""
 
     @cached_property
     def left_out(self) -> tuple[Group, ...]:

@@ -124,17 +124,21 @@ class View:
                 break
             self.rebuild()
         self.take(pending)
-        return build_context(
+        first_kept = self.first_kept(budget)
+        context = build_context(
             self._builder.groups,
             counter=counter,
             budget=budget,
             system=system,
             tools=tools,
-            first_kept=self.first_kept(budget),
+            first_kept=first_kept,
             tail=tail,
             summary=() if self.summary is None else summary_groups(self.summary),
             pinned=self.protected.pinned,
         )
+        if context.rotation and self._log.has_earlier and not first_kept and not self._builder.was_reset:
+            context = replace(context, rotation=replace(context.rotation, is_counted=False))
+        return context
 
     def forget(self, context: RequestContext) -> None:
         """Drop the groups and records that ``context`` and all later contexts leave out."""

@@ -42,9 +42,10 @@ class Retrying:
 class Rotated:
     """The oldest part of the conversation is no longer sent. Nothing was removed from the log."""
 
-    groups: int
-    """The number of dropped groups. A group is a question, or an answer with its calls and results."""
-    tokens_before: int
+    groups: int | None
+    """The number of dropped groups. A group is a question, or an answer with its calls and results. ``None``: not
+    counted, since of a long session that was reopened only the part that can be sent is read."""
+    tokens_before: int | None
     tokens_after: int
 
 

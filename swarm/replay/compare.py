@@ -13,12 +13,14 @@ from swarmchat.swarm.context.request_texts import PARTS, RequestTexts
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.value_diff import DiffLine, changed_words, describe_tools, diff_values
 
-_IGNORED = frozenset({"ts", "ms", "seq", "program", "entered", "replaced", "texts", "drawn", "echo"})
-"""Fields that only hold times, positions, versions, what hooks changed, what a server wants back, and texts that have a
-digest: not compared."""
+_IGNORED = frozenset(
+    {"ts", "ms", "seq", "program", "entered", "replaced", "texts", "drawn", "echo", "tokens_before", "dropped"}
+)
+"""Fields that only hold times, positions, versions, what hooks changed, what a server wants back, texts that have a
+digest, and what the process had read of a conversation before a cut: not compared."""
 _FIRST = ("type", "turn", "agent", "status", "model", "parts", "parameters", "window", "reserve")
 """Fields that are compared first, because they explain why the others differ."""
-_POSITIONS = frozenset({"first_kept", "dropped", "through", "keep", "pinned", "summaries"})
+_POSITIONS = frozenset({"first_kept", "through", "keep", "pinned", "summaries"})
 """Fields that hold positions of records: a new record before them moves them."""
 _ADDED = {"tool": {"approve": "auto"}, "policy": {"reply": ""}}
 """Fields that older logs lack, with their defaults: they are compared where a transcript may have them."""
@@ -310,7 +312,7 @@ def _without_key(value: Any) -> Any:
 def _moved(value: Any, positions: Mapping[int, int]) -> Any:
     """Return a value that holds positions of records with their new positions."""
     if isinstance(value, dict):
-        return {name: _moved(each, positions) if name != "groups" else each for name, each in value.items()}
+        return {name: _moved(each, positions) for name, each in value.items()}
     if isinstance(value, list):
         return [_moved(each, positions) for each in value]
     return positions.get(value, value) if isinstance(value, int) else value

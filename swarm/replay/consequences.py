@@ -12,7 +12,6 @@ _COMPUTED = (
     "tokens",
     "overhead",
     "first_kept",
-    "dropped",
     "pinned",
     "summaries",
     "through",

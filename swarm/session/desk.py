@@ -23,7 +23,7 @@ from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE, Mail, new_act
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import find_session
 from swarmchat.swarm.persistence.store import Lifetimes
-from swarmchat.swarm.persistence.tickets import Ticket, list_desk, list_tickets, post, ring
+from swarmchat.swarm.persistence.tickets import Ticket, list_desk, list_tickets, parse_ticket, post, ring
 from swarmchat.swarm.session.operator_watch import is_left
 from swarmchat.swarm.tools.context import ArgumentsError
 from swarmchat.swarm.tools.tool import Tool
@@ -248,8 +248,6 @@ def operator_tool(swarm: Swarm, name: str) -> Tool:
 
 async def find_ticket(backend: Backend, swarm: str, client: str, session: str) -> tuple[Ticket, bytes] | None:
     """Return the ticket of a session and its stored form."""
-    from swarmchat.swarm.persistence.tickets import parse_ticket
-
     stored = await backend.get(keys.ticket(swarm, client, session))
     ticket = parse_ticket(stored)
     return None if ticket is None or stored is None else (ticket, stored)

@@ -188,7 +188,8 @@ class _Turn:
             )
         if rotation := context.rotation:
             recorder.add_rotation(rotation)
-            notices.append(Rotated(len(rotation.dropped), rotation.tokens_before, rotation.tokens_after))
+            groups, before = (len(rotation.dropped), rotation.tokens_before) if rotation.is_counted else (None, None)
+            notices.append(Rotated(groups, before, rotation.tokens_after))
         request = make_request(conversation, context, self._rescue.parameters, self._output)
         if (tools := unrecorded_tools(conversation, toolset, recorder.pending)) is not None:
             recorder.add("tools", tools=tools)

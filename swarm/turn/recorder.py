@@ -132,10 +132,12 @@ class TurnRecorder:
 
     def add_rotation(self, rotation: Rotation) -> None:
         """Add a cut: from here on, less of the conversation is sent."""
-        dropped = {"groups": len(rotation.dropped), "from": rotation.dropped[0], "to": rotation.dropped[-1]}
-        fields = {"first_kept": rotation.first_kept, "window": self._conversation.budget.window}
-        fields |= {"tokens_before": rotation.tokens_before, "tokens_after": rotation.tokens_after}
-        self.add("rotate", **fields, dropped=dropped)
+        dropped, before = {"to": rotation.dropped[-1]}, {}
+        if rotation.is_counted:
+            dropped = {"groups": len(rotation.dropped), "from": rotation.dropped[0], **dropped}
+            before = {"tokens_before": rotation.tokens_before}
+        fields = {"first_kept": rotation.first_kept, "window": self._conversation.budget.window, **before}
+        self.add("rotate", **fields, tokens_after=rotation.tokens_after, dropped=dropped)
 
     def add_results(self, outcomes: Sequence[Outcome], changes: ChangeSet) -> None:
         """Add the results of calls, in the order of the calls, and the changes that the tools made."""

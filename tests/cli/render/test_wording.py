@@ -43,6 +43,10 @@ def end(text: str = "done", finish: str = "stop") -> TurnEnded:
             "context: the 4 oldest messages are no longer sent (31,000 to 21,000 tokens); the session keeps them",
         ),
         (
+            Rotated(None, None, 21_000),
+            "context: the oldest messages are no longer sent (now 21,000 tokens); the session keeps them",
+        ),
+        (
             Summarized(6, 651, 215),
             "context: 6 older messages are sent as a summary (651 to 215 tokens); the session keeps them",
         ),

@@ -10,6 +10,7 @@ from recorded import ask, calls, record_and_replay
 from swarmchat.backends import Delete
 from swarmchat.swarm import Agent, Context, Operator, Policy, SessionSettings, State, Swarm, tell, tool
 from swarmchat.swarm.archive.sessions import rename_session
+from swarmchat.swarm.conversation.events import Rotated
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.errors import ContextTooLong, ModelBusy, ModelUnavailable
 from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk
@@ -466,6 +467,21 @@ def test_cuts_follow_the_recorded_way_to_correct_the_count(told_apart, tmp_path)
     requests = [record.data for record in done.records if record.type == "request"]
     assert all(("overhead" in data) == told_apart for data in requests)
     assert any(record.type == "rotate" for record in done.records)
+
+
+def test_a_cut_of_a_long_session_that_was_reopened_with_a_smaller_window(tmp_path):
+    async def scenario(recorder):
+        for window, turns in ((50_000, 50), (800, 1)):
+            model = ScriptedModel([Answer("word " * 20)] * turns, context_window=window)
+            async with await recorder.open(model, reserve=100) as session:
+                for number in range(turns):
+                    events = [event async for event in session.run_turn(f"question {number}")]
+        (cut,) = (event for event in events if isinstance(event, Rotated))
+        assert (cut.groups, cut.tokens_before) == (None, None)
+
+    done = record_and_replay(SHOP, scenario, tmp_path / "log")
+    (cut,) = (record.data for record in done.records if record.type == "rotate")
+    assert cut["dropped"]["from"] == 1
 
 
 def test_changes_by_the_client_and_others_between_turns(tmp_path):
