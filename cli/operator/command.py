@@ -35,6 +35,8 @@ def operator(
         from swarmchat.swarm.session.desk import OperatorDesk
 
         async with open_reader(flags) as reader:
+            if reader.settings.backend == "memory":
+                raise UsageError("no other program reaches what is stored in memory: choose -b disk or -b redis")
             lifetimes = session_settings(reader.settings).lifetimes
             desk = OperatorDesk(reader.backend, reader.swarm, person or reader.client, operator, lifetimes)
             if listed or as_json:

@@ -78,9 +78,15 @@ def remark_on(event: events.Event, *, chat: bool) -> str:
             return f"warning: {text}"
         case events.MailReceived(act=act) if act:
             return _act(event)
+        case events.PersonAwaited(operator, "", can_come=False):
+            return (
+                f"{one_line(operator, _NAME)} cannot see this conversation, which is in the memory of this program "
+                "(choose -b disk or -b redis): /back goes back"
+            )
         case events.PersonAwaited(operator, "", desks):
             here = {0: "nobody is here yet", 1: "1 person is here"}.get(desks, f"{desks} people are here")
-            return f"you wait for {one_line(operator, _NAME)} ({here}): you may go on typing; /back goes back"
+            then = "you may go on typing; /back goes back" if chat else "the answer will be in this session"
+            return f"you wait for {one_line(operator, _NAME)} ({here}): {then}"
         case events.TurnEnded(finish="person"):
             return ""
         case events.TurnEnded(finish="length"):

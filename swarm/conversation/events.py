@@ -199,6 +199,8 @@ class PersonAwaited:
     """Who has taken the conversation; empty while it waits."""
     desks: int
     """How many people sit at desks of the swarm now."""
+    can_come: bool = True
+    """Whether anybody can: a desk of another program cannot reach the memory of this one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,4 +15,5 @@ async def waits_for_person(conversation: Conversation) -> PersonAwaited:
         ticket, _ = await conversation.queue.ticket()
         person = "" if ticket is None else ticket.taken_by
         desks = len(await open_desks(conversation.backend, conversation.swarm.name))
-    return PersonAwaited(conversation.agent.name, person, desks)
+    can_come = bool(desks or not conversation.backend.url.startswith("memory:"))
+    return PersonAwaited(conversation.agent.name, person, desks, can_come)

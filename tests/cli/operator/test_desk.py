@@ -91,6 +91,10 @@ def test_damaged_tickets_and_mail_are_shown_safely(program):
 def test_the_desk_needs_operators_and_a_terminal(program):
     assert "has no operators" in program.invoke("operator", "-S", "phone_shop", "-b", "disk").err
     assert "needs a terminal" in program.invoke("operator", *HELPDESK).err
+    memory = ["-S", "helpdesk", "-b", "memory"]
+    assert "no other program reaches" in program.invoke("operator", *memory, "--list").err
+    waiting = program.invoke("chat", *memory, "-m", "demo", "I want to talk to a person")
+    assert "support cannot see this conversation" in waiting.err
 
 
 def test_user_operator_and_scripts_are_killed_and_nothing_is_lost_or_doubled(redis_url, program, tmp_path):
