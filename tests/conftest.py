@@ -31,6 +31,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the process that programs are forked from while workers collect the tests: one for all of them."""
+    if config.getoption("numprocesses", None):
+        warm.begin()
+
+
 def pytest_unconfigure() -> None:
     """End the process that programs were forked from."""
     warm.end()
