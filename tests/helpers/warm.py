@@ -23,6 +23,7 @@ import termios
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -106,7 +107,14 @@ def line(*arguments: str, env: Mapping[str, str] | None = None) -> list[str]:
     """Return a command that runs Python with ``arguments``, for what starts programs by itself: a shell, a client."""
     if not _is_plain(environment() if env is None else env):
         return [sys.executable, *arguments]
+    _wait_for_server()
     return [sys.executable, "-I", "-S", str(Path(__file__).with_name("warm_client.py")), begin(), *arguments]
+
+
+@cache
+def _wait_for_server() -> None:
+    # Who starts a program may have little patience; it need not last for a server that has just been started.
+    run_python("-c", "")
 
 
 class Process:
