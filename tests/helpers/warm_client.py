@@ -10,10 +10,12 @@ import socket
 import sys
 
 address, *arguments = sys.argv[1:]
-run = {"argv": arguments, "env": dict(os.environ), "cwd": os.getcwd(), "streams": [0, 1, 2], "terminal": False}
+# As long as nothing else has taken the number of one that is closed.
+streams = [number for number, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)) if stream]
+run = {"argv": arguments, "env": dict(os.environ), "cwd": os.getcwd(), "streams": streams, "terminal": False}
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect(address)
-    socket.send_fds(connection, [b"r"], [0, 1, 2])
+    socket.send_fds(connection, [b"r"], streams)
     connection.sendall(json.dumps(run).encode())
     connection.shutdown(socket.SHUT_WR)
     with connection.makefile("rb") as answers:
