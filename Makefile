@@ -7,6 +7,9 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11 
 ARGS ?=
 PYTEST_ARGS ?=
 
+# A test run starts some hundred processes, and pytest rewrites each test module: neither is compiled more than once.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help chat test coverage lint format typecheck docs screenshots wheel bench bench-quick clean
 

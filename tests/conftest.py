@@ -1,5 +1,6 @@
 """What every test shares: a real Redis server of this worker's own, and a home that is not the user's."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -13,11 +14,27 @@ settings.register_profile("swarmchat", deadline=None, max_examples=40)
 settings.register_profile("long", deadline=None, max_examples=20_000)
 settings.load_profile("swarmchat")
 
+# Modules and tests live to the end: the garbage collector would look through all of them again and again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector look at what the tests themselves make."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are processors: tests at a terminal, of kills and of delays mostly wait."""
     return (os.cpu_count() or 1) + 1
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the process that programs are forked from while workers collect the tests: one for all of them."""
+    if config.getoption("numprocesses", None):
+        warm.begin()
 
 
 def pytest_unconfigure() -> None:

@@ -230,13 +230,14 @@ PIPES = [*_blocks(README, "console"), *_blocks(SWARMS, "console")]
 @pytest.mark.parametrize("block", [block for block in PIPES if re.search(r"(?m)^[^$]", block)])
 def test_pages_show_what_is_printed_in_a_pipe(block: str, tmp_path: Path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    shell = f'swarmchat() {{ {shlex.quote(sys.executable)} -m swarmchat.cli "$@"; }}\n'
+    environment = _environment(tmp_path)
+    shell = f'swarmchat() {{ {shlex.join(warm.line(*warm.COMMAND[1:], env=environment))} "$@"; }}\n'
     for shown in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         command, _, output = shown.partition("\n")
         done = subprocess.run(
             ["bash", "-c", shell + command],
             cwd=tmp_path,
-            env=_environment(tmp_path),
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -302,13 +303,7 @@ def test_the_swarms_page_names_every_key():
 def test_the_library_page_shows_what_a_swarm_prints(tmp_path: Path):
     page = (ROOT / "docs" / "library.md").read_text("utf-8")
     _, _, below = page.partition("\n## With a swarm\n")
-    done = subprocess.run(
-        [sys.executable, "-c", _blocks(below, "python")[0]],
-        cwd=tmp_path,
-        env=_environment(tmp_path),
-        capture_output=True,
-        text=True,
-    )
+    done = warm.run_python("-c", _blocks(below, "python")[0], env=_environment(tmp_path), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == _blocks(below, "text")[0]
 
@@ -348,14 +343,8 @@ def test_the_examples_run(tmp_path: Path):
     examples = _examples()
     (tmp_path / "examples.json").write_text(json.dumps(examples), "utf-8")
     (tmp_path / "lists.jsonl").write_text('{"messages": [{"role": "user", "content": "hi"}]}\n', "utf-8")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", _RUN],
-        cwd=tmp_path,
-        env=_environment(tmp_path),
-        input='{"tool": "send_mail", "arguments": {"to": "ann@example.com"}}',
-        capture_output=True,
-        text=True,
-    )
+    call = '{"tool": "send_mail", "arguments": {"to": "ann@example.com"}}'
+    done = warm.run_python("-W", "error", "-c", _RUN, env=_environment(tmp_path), cwd=tmp_path, piped=call)
     assert (done.returncode, done.stderr.splitlines()) == (0, list(examples)), done.stderr
 
 

@@ -1,13 +1,11 @@
 """Every example prints the output that its docstring shows."""
 
 import ast
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import warm
 
 FOLDER = Path(__file__).parents[1] / "examples"
 PROGRAMS = sorted(path for path in FOLDER.glob("*.py") if "$ python examples/" in path.read_text("utf-8"))
@@ -27,10 +25,8 @@ def _runs(example: Path) -> Iterator[tuple[list[str], str]]:
 def test_an_example_prints_the_output_in_its_docstring(example: Path, tmp_path: Path):
     runs = list(_runs(example))
     # No key and no address: an example that asks for a server would fail.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "SWARMCHAT_"))}
-    environment["HOME"] = str(tmp_path)
+    environment = {**warm.environment(), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path.parent / "cache")}
     for arguments, expected in runs:
-        command = [sys.executable, "-W", "error", str(example), *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = warm.run_python("-W", "error", example, *arguments, env=environment, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.rstrip() == expected

@@ -4,16 +4,23 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from swarmchat.backends import Backend, BackendUnavailable, Lease, Write
+from swarmchat.backends.memory import MemoryBackend
 from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.conversation.events import Event, TextDelta
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.session.session import Session
 
 AGENT = Agent("assistant", "Be brief.")
+
+
+def copy_into(backend: MemoryBackend, source: MemoryBackend) -> None:
+    """Give an empty store the content of another one: for what many tests begin with."""
+    backend._entries.update(deepcopy(source._entries))
 
 
 def ticking_clock() -> Callable[[], datetime]:

@@ -1,8 +1,8 @@
-"""Runs of the program that need not start it: forks of a process that has imported all of it already.
+"""Runs of programs that need not start Python: forks of a process that has imported most of what they need already.
 
 Starting the program costs a second of CPU, a fork a tenth. Everything else is real: a process of its own with real
 pipes or a real pseudo-terminal, signals, kill -9, exit codes. ``warm_server`` is the process that forks; there is one
-for each process that runs tests, from the first run on.
+for all processes that run tests.
 
 What would be another program if it were started afresh is started afresh: see ``can_be_warm``.
 """
@@ -12,11 +12,13 @@ import json
 import os
 import pty
 import selectors
+import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +33,8 @@ COMMAND = (sys.executable, "-m", "swarmchat.cli")
 LOCALE = "C.UTF-8"
 FRESH = "SWARMCHAT_TEST_FRESH"
 """In the environment of a test run: start every program afresh."""
+ADDRESS = "SWARMCHAT_TEST_WARM"
+"""In the environment of the processes that run tests: where the server listens."""
 AT_START = ("COV", "LC_", "LD_", "MALLOC", "PYTHON", "OPENAI_LOG", "OPENBLAS", "PYDANTIC")
 """Variables that matter when Python starts or a module is imported."""
 GRACE = 0.3
@@ -39,7 +43,11 @@ GRACE = 0.3
 
 def can_be_warm(command: Sequence[str], env: Mapping[str, str]) -> bool:
     """Whether ``command`` is the program as it is by default, in an environment that does not matter to its start."""
-    if tuple(command[: len(COMMAND)]) != COMMAND or os.environ.get(FRESH) or env.get("LANG") != LOCALE:
+    return tuple(command[: len(COMMAND)]) == COMMAND and _is_plain(env)
+
+
+def _is_plain(env: Mapping[str, str]) -> bool:
+    if os.environ.get(FRESH) or env.get("LANG") != LOCALE:
         return False
     given = {name: value for name, value in env.items() if name.startswith(AT_START)}
     return given == {name: value for name, value in _env().items() if name.startswith("PYTHON")}
@@ -51,27 +59,66 @@ def _env() -> dict[str, str]:
     return {**path, "PATH": os.defpath, "HOME": "/nonexistent", "LANG": LOCALE, "OPENBLAS_NUM_THREADS": "1"}
 
 
-@cache
-def _server() -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
-    ours, theirs = socket.socketpair()
-    with theirs:
-        number = theirs.fileno()
-        command = [sys.executable, str(Path(__file__).with_name("warm_server.py")), str(number)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=_env(), cwd="/", pass_fds=[number])
-    return ours, process
+class _Server:
+    """The process that forks, of the process that runs the tests or starts those that do."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.mkdtemp()
+        self._control, control = socket.socketpair()
+        address = f"{self.folder}/warm"
+        with control, socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(address)
+            listener.listen(100)
+            numbers = [control.fileno(), listener.fileno()]
+            command = [sys.executable, str(Path(__file__).with_name("warm_server.py")), *map(str, numbers)]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=_env(), cwd="/", pass_fds=numbers)
+        os.environ[ADDRESS] = address
+
+    def end(self) -> None:
+        self._control.close()
+        self._process.wait(60)
+        del os.environ[ADDRESS]
+        shutil.rmtree(self.folder)
+
+
+_servers: list[_Server] = []
+
+
+def begin() -> str:
+    """Start the server unless there is one; return its address."""
+    if ADDRESS not in os.environ:
+        _servers.append(_Server())
+    return os.environ[ADDRESS]
 
 
 def end() -> None:
-    """End the server, if there is one."""
-    if _server.cache_info().currsize:
-        control, process = _server()
-        control.close()
-        process.wait(60)
-        _server.cache_clear()
+    """End the server, if it is this process's."""
+    while _servers:
+        _servers.pop().end()
+
+
+def environment() -> dict[str, str]:
+    """An environment for programs of tests, with nothing of the tester's but coverage, and the path to the code."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("COV", "PYTHONPATH"))}
+    return {**kept, "PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": LOCALE}
+
+
+def line(*arguments: str, env: Mapping[str, str] | None = None) -> list[str]:
+    """Return a command that runs Python with ``arguments``, for what starts programs by itself: a shell, a client."""
+    if not _is_plain(environment() if env is None else env):
+        return [sys.executable, *arguments]
+    _wait_for_server()
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("warm_client.py")), begin(), *arguments]
+
+
+@cache
+def _wait_for_server() -> None:
+    # Who starts a program may have little patience; it need not last for a server that has just been started.
+    run_python("-c", "")
 
 
 class Process:
-    """A run of the program. ``returncode`` is as subprocess has it: None while it runs, below zero for a signal."""
+    """A run of Python. ``returncode`` is as subprocess has it: None while it runs, below zero for a signal."""
 
     def __init__(
         self,
@@ -82,12 +129,11 @@ class Process:
         cwd: Path | None,
         terminal: bool = False,
     ) -> None:
-        arguments = list(command[len(COMMAND) :])
-        run = {"argv": arguments, "env": dict(env), "cwd": str(cwd or Path.cwd()), "terminal": terminal}
-        self._connection, theirs = socket.socketpair()
+        run = {"argv": command[1:], "env": dict(env), "cwd": str(cwd or Path.cwd()), "terminal": terminal}
+        self._connection = socket.socket(socket.AF_UNIX)
+        self._connection.connect(begin())
         self._answers = self._connection.makefile("rb")
-        with theirs:
-            socket.send_fds(_server()[0], [b"r"], [theirs.fileno(), *streams.values()])
+        socket.send_fds(self._connection, [b"r"], [*streams.values()])
         self._connection.sendall(json.dumps({**run, "streams": list(streams)}).encode())
         self._connection.shutdown(socket.SHUT_WR)
         self.pid = int(self._answers.readline())
@@ -134,12 +180,12 @@ class Piped(Process):
         stdin: int | None = None,
         stdout: int | IO[Any] | None = None,
     ) -> None:
-        self.stdin: IO[bytes] | None = None
+        self.stdin: IO[str] | None = None
         self.stdout: IO[str] | None = None
         with ExitStack() as theirs:
             if stdin == subprocess.PIPE:
                 taken, given = os.pipe()
-                self.stdin = open(given, "wb")  # noqa: SIM115 - communicate closes it
+                self.stdin = open(given, "w", encoding="utf-8", newline="")  # noqa: SIM115 - communicate closes it
             else:
                 taken = os.open(os.devnull, os.O_RDONLY) if stdin == subprocess.DEVNULL else os.dup(0)
             theirs.callback(os.close, taken)
@@ -174,7 +220,7 @@ class Piped(Process):
         # A program need not read what it is given.
         if self.stdin:
             with suppress(BrokenPipeError), self.stdin as file:
-                file.write(given.encode())
+                file.write(given)
 
     def _read(self, file: IO[str] | None) -> str:
         if file is None or file.closed:
@@ -186,10 +232,32 @@ class Piped(Process):
 def run(
     command: Sequence[str], piped: str | None, *, env: Mapping[str, str], cwd: Path | None, timeout: float
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the program to its end, with ``piped`` as its standard input, as subprocess.run does."""
+    """Run Python to its end, with ``piped`` as its standard input, as subprocess.run does."""
     running = Piped(command, env=env, cwd=cwd, stdin=None if piped is None else subprocess.PIPE)
     out, err = running.communicate(piped, timeout)
     return subprocess.CompletedProcess(command, running.wait(), out, err)
+
+
+def start_python(
+    *arguments: str | Path, env: Mapping[str, str] | None = None, stdin: int | None = None
+) -> "Piped | subprocess.Popen[str]":
+    """Start a program of a test, given by Python's ``arguments``, with its streams as pipes."""
+    command, env = [sys.executable, *map(str, arguments)], environment() if env is None else env
+    if _is_plain(env):
+        return Piped(command, env=env, cwd=None, stdin=stdin)
+    return subprocess.Popen(
+        command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, encoding="utf-8"
+    )
+
+
+def run_python(
+    *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, piped: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    """Run a program of a test to its end, given by Python's ``arguments``."""
+    command, env = [sys.executable, *map(str, arguments)], environment() if env is None else env
+    if _is_plain(env):
+        return run(command, piped, env=env, cwd=cwd, timeout=60)
+    return subprocess.run(command, input=piped, capture_output=True, encoding="utf-8", env=env, cwd=cwd, timeout=60)
 
 
 class OnTerminal(fdspawn):  # type: ignore[misc]  # pexpect ships no types

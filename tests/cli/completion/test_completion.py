@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from model_server import model_server
 from swarmchat.cli.completion.command_line import PartialCommandLine, is_option, takes_value
 from swarmchat.cli.completion.shells import SHELLS, ShellLine, script, split_line
@@ -31,7 +33,7 @@ def shell(program):
     folder = program.folder.parent / "bin"
     folder.mkdir()
     shim = folder / "swarmchat"
-    shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m swarmchat.cli "$@"\n')
+    shim.write_text(f'#!/bin/sh\nexec {shlex.join(warm.line(*program.command[1:], env=program.env))} "$@"\n')
     shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
     environment = {**program.env, "PATH": f"{folder}:{program.env['PATH']}"}
 

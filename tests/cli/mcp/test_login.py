@@ -4,7 +4,6 @@ import json
 import socket
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from urllib.request import urlopen
 
 import pytest
+import warm
 from redis_server import free_port
 from terminal import ENTER
 
@@ -31,7 +31,7 @@ def serving(**environment: str) -> Iterator[int]:
     """A server whose tokens hold for a second, as it says."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, HELPER, str(port)],
+        warm.line(HELPER, str(port)),
         env={"LIFETIME": "1", **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

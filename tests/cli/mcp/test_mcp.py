@@ -1,10 +1,11 @@
 """MCP servers as their user has them: added, listed, tested, called in a chat, and replayed without them."""
 
 import json
-import sys
+import shlex
 from pathlib import Path
 
 import pytest
+import warm
 from terminal import CTRL_C, ENTER, TAB, at_prompt, say
 
 HELPER = str(Path(__file__).parents[2] / "helpers" / "mcp_server.py")
@@ -48,18 +49,18 @@ reply = "Grown: {result}"
 def server(program):
     """A swarm that wants an MCP server, which the user's settings define."""
     notes = f"NOTES={program.folder / 'notes'}"
-    program.invoke("mcp", "add", "t", "--approve", "read-only", "--env", notes, "--", sys.executable, HELPER)
+    program.invoke("mcp", "add", "t", "--approve", "read-only", "--env", notes, "--", *warm.line(HELPER))
     (program.folder / "clerk.toml").write_text(SWARM, "utf-8")
 
 
 def test_servers_are_added_listed_tested_and_removed(program):
     assert program.invoke("mcp", "list").err == "  no MCP servers: add one with swarmchat mcp add NAME -- COMMAND\n"
     assert program.invoke("mcp", "test").code == 2
-    added = program.invoke("mcp", "add", "t", "--env", "KEY=${HOME}", "--", sys.executable, HELPER)
+    added = program.invoke("mcp", "add", "t", "--env", "KEY=${HOME}", "--", *warm.line(HELPER))
     assert added.out.endswith("[mcp.t] is set; try it with swarmchat mcp test t\n")
     program.invoke("mcp", "add", "hub", "--url", "https://me:pw@hub/mcp?token=x", "--header", "Authorization=Bearer s")
     shown = program.invoke("mcp", "list").out + program.invoke("config", "show").out
-    assert f"t    {sys.executable} {HELPER}  (approve: ask)" in shown
+    assert f"t    {shlex.join(warm.line(HELPER))}  (approve: ask)" in shown
     assert "https://***@hub/mcp?token=***" in shown
     assert "pw" not in shown
     assert "Bearer" not in shown

@@ -3,11 +3,11 @@
 import asyncio
 import json
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass, field
 
 import pytest
+import warm
 from chat_rules import check_messages
 from chats import Faulty, contents, open_session, say, sent, text_of
 from steps import steps
@@ -789,11 +789,8 @@ def test_every_turn_lets_all_of_a_session_live_on(redis_url):
 @pytest.mark.parametrize("kind", ["disk", "redis"])
 def test_a_hundred_updates_from_two_processes_lose_none(kind, tmp_path, request):
     url = f"disk:{tmp_path}" if kind == "disk" else request.getfixturevalue("redis_url")
-    import os
-
-    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    both = [subprocess.Popen([sys.executable, "-c", UPDATER, url], env=environment) for _ in range(2)]
-    assert [process.wait() for process in both] == [0, 0]
+    both = [warm.start_python("-c", UPDATER, url, stdin=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.communicate(timeout=60) for process in both] == [("", "")] * 2
 
     async def value():
         backend = open_backend(url)

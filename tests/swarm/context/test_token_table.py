@@ -14,7 +14,7 @@ from swarmchat.swarm.context.token_table import TokenTable, open_table
 from swarmchat.swarm.context.tokens import counter_for
 
 NAMES = ("o200k_base", "cl100k_base")
-SIMPLE = [chr(code) for code in range(sys.maxunicode + 1) if re.fullmatch(token_table.SIMPLE, chr(code))]
+SIMPLE = list("".join(re.findall(token_table.SIMPLE, "".join(map(chr, range(sys.maxunicode + 1))))))
 """All characters of texts that a table counts."""
 WORDS = [
     "don't ",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from chat_rules import check_messages
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,30 +139,30 @@ def test_killed_at_random_an_import_loses_and_doubles_nothing(kind, tmp_path, re
             assert {info.id for info in infos} == set(logs)
         return len(infos) == len(logs)
 
-    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    command = [sys.executable, str(IMPORTER), url, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    process = warm.start_python(IMPORTER, url, path, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
         lives = 0
         while not asyncio.run(check(False)):
             lives += 1
             assert lives < 100
-            process.stdin.write(b"b")
+            process.stdin.write("b")
             process.stdin.flush()
             child = int(process.stdout.readline().split()[1])
             left = rng.randrange(1, 9)
-            for _ in iter(process.stdout.readline, b"ended\n"):
+            for _ in iter(process.stdout.readline, "ended\n"):
                 left -= 1
                 # The last permission is deadly: the importer dies somewhere on the way to the next dot.
-                process.stdin.write(b"p")
+                process.stdin.write("p")
                 process.stdin.flush()
                 if not left:
                     # It may have come to its end just now.
                     with suppress(ProcessLookupError):
                         os.kill(child, signal.SIGKILL)
-        process.stdin.close()
-    assert process.returncode == 0
+    finally:
+        _, error_output = process.communicate(timeout=60)
+    assert (process.returncode, error_output) == (0, "")
     assert lives > 3
     asyncio.run(check(True))
 

@@ -3,14 +3,14 @@
 import asyncio
 import json
 import os
-import sys
-from dataclasses import replace
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
+import warm
 from redis_server import free_port
 from swarmchat.swarm.mcp.connection import Connection
 from swarmchat.swarm.mcp.server import McpServer
@@ -18,7 +18,11 @@ from swarmchat.swarm.mcp.servers import McpServers
 from swarmchat.swarm.tools.context import Context, ToolFailure, ToolTimeoutError
 
 HELPER = str(Path(__file__).parents[2] / "helpers" / "mcp_server.py")
-SERVER = McpServer("t", sys.executable, [HELPER], approve="read-only", timeout=20)
+
+
+def helper(name: str = "t", *arguments: str, timeout: float = 20, env: Mapping[str, str] | None = None) -> McpServer:
+    command, *arguments_of_python = warm.line(HELPER, *arguments)
+    return McpServer(name, command, arguments_of_python, approve="read-only", timeout=timeout, env=env or {})
 
 
 async def call(connection: Connection, name: str, shown: list[Any] | None = None, **arguments: object) -> str:
@@ -33,7 +37,7 @@ def test_a_server_from_start_to_end(monkeypatch):
     monkeypatch.setenv("SECRET", "key")
 
     async def scenario() -> None:
-        connection = Connection(replace(SERVER, env={"NOTES": "${PLACE}/notes"}), {"PLACE": "/x"})
+        connection = Connection(helper(env={"NOTES": "${PLACE}/notes"}), {"PLACE": "/x"})
         tools = {tool.name: tool for tool in await connection.tools()}
         assert {name: (tool.approve, tool.effects) for name, tool in tools.items()} | {} == {
             **{
@@ -73,7 +77,7 @@ def test_a_server_from_start_to_end(monkeypatch):
 
 def test_a_call_that_hangs_and_one_that_is_cancelled():
     async def scenario() -> None:
-        connection = Connection(replace(SERVER, timeout=0.3), {})
+        connection = Connection(helper(timeout=0.3), {})
         with pytest.raises(ToolTimeoutError, match=r"did not finish within 0\.3 s"):
             await call(connection, "wait")
         with pytest.raises(TimeoutError):
@@ -88,9 +92,9 @@ def test_servers_that_cannot_be_started_are_told_once_and_the_others_work():
     async def scenario() -> None:
         servers = McpServers(
             [
-                SERVER,
+                helper(),
                 McpServer("none", "no-such-program"),
-                McpServer("noisy", sys.executable, [HELPER, "noise"]),
+                helper("noisy", "noise"),
                 McpServer("silent", "sleep", ["60"], start_timeout=0.5),
                 McpServer("far", url=f"http://127.0.0.1:{free_port()}/mcp"),
                 McpServer("secret", url="http://127.0.0.1:1/mcp", headers={"Authorization": "${GONE}"}),
@@ -121,10 +125,7 @@ def test_a_server_over_http():
     async def scenario() -> None:
         port = free_port()
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            HELPER,
-            "http",
-            str(port),
+            *warm.line(HELPER, "http", str(port)),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
@@ -162,7 +163,7 @@ def test_a_start_that_failed_is_not_waited_for_at_each_request(tmp_path):
 
 def test_calls_side_by_side_lose_a_connection_once():
     async def scenario() -> None:
-        connection = Connection(SERVER, {})
+        connection = Connection(helper(), {})
         calls = [call(connection, name) for name in ("wait", "wait", "crash")]
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(each, ToolFailure) and "ended during the call" in str(each) for each in results)

@@ -1,10 +1,10 @@
 """Resources and prompts of real MCP servers."""
 
 import asyncio
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 from swarmchat.swarm.errors import McpError
 from swarmchat.swarm.mcp.connection import Connection
 from swarmchat.swarm.mcp.offers import Offers, Prompt, PromptArgument, Resource
@@ -14,8 +14,10 @@ HELPER = str(Path(__file__).parents[2] / "helpers" / "mcp_server.py")
 
 
 def test_resources_and_prompts():
+    command, *arguments = warm.line(HELPER)
+
     async def scenario() -> None:
-        offers = Offers(Connection(McpServer("t", sys.executable, [HELPER]), {}))
+        offers = Offers(Connection(McpServer("t", command, arguments), {}))
         resources = await offers.resources()
         assert resources == [
             Resource("notes://today", "today · What is new. · text/plain"),

@@ -1,12 +1,13 @@
 """What servers ask while a tool of theirs runs, in both versions of the protocol: the user, and the model."""
 
 import asyncio
-import sys
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from mcp_types import CreateMessageRequestParams, ElicitRequestURLParams, SamplingMessage, TextContent
 from recorded import ask, record_and_replay
 from swarmchat.swarm import Agent, ScriptedModel, Swarm
@@ -20,11 +21,12 @@ from swarmchat.swarm.tools.context import Context, ToolFailure
 
 HELPER = str(Path(__file__).parents[2] / "helpers" / "mcp_server.py")
 # Without an answer to server/discover, the SDK speaks the protocol of before 2026.
-OLD = f"sed -u '/server.discover/s/_meta/x/;s:server/discover:none:' | {sys.executable} {HELPER}"
-SERVERS = {
-    "new": McpServer("t", sys.executable, [HELPER]),
-    "old": McpServer("t", "sh", ["-c", OLD]),
-}
+OLD = "sed -u '/server.discover/s/_meta/x/;s:server/discover:none:' | "
+
+
+def helper(version: str = "new") -> McpServer:
+    command, *arguments = warm.line(HELPER) if version == "new" else ("sh", "-c", OLD + shlex.join(warm.line(HELPER)))
+    return McpServer("t", command, arguments)
 
 
 async def call(connection: Connection, name: str, ctx: Context[Any]) -> str:
@@ -54,10 +56,10 @@ class Thinker(Nobody):
         await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize("age", SERVERS)
+@pytest.mark.parametrize("age", ["new", "old"])
 def test_a_server_asks_the_user_and_the_model(age, tmp_path):
     async def scenario() -> None:
-        server = replace(SERVERS[age], env={"NOTES": str(tmp_path / "notes")})
+        server = replace(helper(age), env={"NOTES": str(tmp_path / "notes")})
         connection = Connection(server, {})
         for answers, result in (
             ([True, {"seat": "aisle"}], "accept aisle 1"),
@@ -108,7 +110,7 @@ def test_what_was_asked_is_recorded_and_a_replay_asks_nobody(tmp_path):
         assert results == ["accept aisle 3", "scripted: Four."]
         assert model.requests[1].parameters["max_tokens"] == 7
 
-    swarm = Swarm("s", [Agent("clerk", tools=["t/*"])], mcp=[SERVERS["new"]])
+    swarm = Swarm("s", [Agent("clerk", tools=["t/*"])], mcp=[helper()])
     record_and_replay(swarm, scenario, tmp_path / "log.jsonl", mode="tools")
 
 
@@ -121,7 +123,7 @@ def test_how_far_sampling_is_allowed():
     )
 
     async def sample(sampling: Any, ctx: Context[Any], times: int = 1) -> list[str]:
-        questions = Questions(replace(SERVERS["new"], sampling=sampling))
+        questions = Questions(replace(helper(), sampling=sampling))
         with questions.during(ctx):
             answers = [await questions.sample(None, params) for _ in range(times)]
         return [getattr(answer, "message", None) or answer.content.text for answer in answers]
@@ -133,15 +135,15 @@ def test_how_far_sampling_is_allowed():
         assert (many[19], many[20]) == ("4", "only 20 requests to the model are allowed in a call")
         assert (await sample("auto", context()))[0].startswith("the model gave no answer: the tool asked the model")
         # Without a call, there is nobody to ask in its name.
-        assert (await Questions(SERVERS["new"]).sample(None, params)).message == "the user does not allow sampling"
-        assert (await Questions(SERVERS["new"]).elicit(None, None)).action == "decline"
+        assert (await Questions(helper()).sample(None, params)).message == "the user does not allow sampling"
+        assert (await Questions(helper()).elicit(None, None)).action == "decline"
 
     asyncio.run(scenario())
 
 
 def test_an_address_is_shown_and_not_opened():
     async def visit(address: str, *answers: bool) -> str:
-        questions = Questions(SERVERS["new"])
+        questions = Questions(helper())
         ctx = context(user_answers=answers)
         with questions.during(ctx):
             answer = await questions.elicit(None, ElicitRequestURLParams(message="Pay.", url=address))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from chats import copy_into
 from dialects import STAND_INS, StandIn
 from model_server import ModelServer, Reply, chunk, failure, model_server, server_fixture, stream, text, tool_calls
 from pictures import picture, picture_url
@@ -125,6 +126,14 @@ async def converse(
     return warnings
 
 
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> MemoryBackend:
+    """A store with what was said to a server that accepts all."""
+    backend = MemoryBackend()
+    asyncio.run(history_of_another_server(backend, tmp_path_factory.mktemp("history")))
+    return backend
+
+
 async def history_of_another_server(backend: MemoryBackend, folder: Path) -> None:
     """Text in parts, a picture, and calls, two of them at once, made by a server that accepts all."""
     path = folder / "messages.json"
@@ -143,10 +152,10 @@ async def history_of_another_server(backend: MemoryBackend, folder: Path) -> Non
 
 
 @pytest.mark.parametrize("stand_in", STAND_INS, ids=lambda each: each.name)
-def test_a_conversation_continues_at_a_strict_server(stand_in: StandIn, server: ModelServer, tmp_path: Path):
+def test_a_conversation_continues_at_a_strict_server(stand_in: StandIn, server: ModelServer, history: MemoryBackend):
     async def scenario() -> None:
         backend, adaptations = MemoryBackend(), LearnedAdaptations()
-        await history_of_another_server(backend, tmp_path)
+        copy_into(backend, history)
         server.rule = stand_in.refuse
         thinks = stand_in.name in ("reasoning", "no-echo")
         a_call = thoughtful_call() if thinks else tool_calls(call("note", '{"text": "tea"}', "123456789"))

@@ -20,7 +20,7 @@ from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence.log import read_lines
 from swarmchat.swarm.persistence.session_index import find_session
 
-TIMES = int(os.environ.get("SWARMCHAT_TEST_REPLAYS", "5"))
+TIMES = int(os.environ.get("SWARMCHAT_TEST_REPLAYS", "2"))
 
 # What a replay must not need; a pair of sockets in one process is how an event loop wakes itself.
 CHILD = """

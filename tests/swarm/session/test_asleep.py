@@ -1,15 +1,14 @@
 """A process that is stopped beyond its lease, or beyond the lifetime of its session, and then continued."""
 
 import asyncio
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import warm
 from chats import open_session, say
 from swarmchat.backends import open_backend
 from swarmchat.backends.testing.tools import gone, until
@@ -27,22 +26,19 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @contextmanager
-def asleep(url: str, lifetime: float) -> Iterator["subprocess.Popen[str]"]:
-    """A process that has asked its first question and sleeps."""
-    environment = {**os.environ, "PYTHONPATH": ":".join([str(SLEEPER.parent), *sys.path])}
-    command = [sys.executable, str(SLEEPER), url, str(lifetime)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        try:
-            assert process.stdout
-            assert process.stdout.readline() == "one\n"
-            os.waitpid(process.pid, os.WUNTRACED)
-            yield process
-        finally:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
+def asleep(url: str, lifetime: float) -> Iterator["warm.Piped | subprocess.Popen[str]"]:
+    """A process that has asked its first question and is about to sleep, until its lease has run out at the least."""
+    process = warm.start_python(SLEEPER, url, str(lifetime), stdin=subprocess.DEVNULL)
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == "one\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
-def wake(process: "subprocess.Popen[str]") -> list[str]:
+def wake(process: "warm.Piped | subprocess.Popen[str]") -> list[str]:
     process.send_signal(signal.SIGCONT)
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 0

@@ -5,13 +5,13 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import tasker
+import warm
 from chat_rules import check_messages
 from chats import open_session, say, sent
 from storage_writer import change, opened
@@ -30,29 +30,30 @@ KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "4"))
 @contextmanager
 def talkers(url: str, program: Path = TALKER, *arguments: str) -> Iterator[Callable[[int], int]]:
     """Yield a function that lets a talker acknowledge so often, kills it, and returns what it last acknowledged."""
-    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-    command = [sys.executable, str(program), url, *arguments]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    process = warm.start_python(program, url, *arguments, stdin=subprocess.PIPE)
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin is not None
+    assert stdout is not None
 
-        def talk_and_die(acknowledgements: int) -> int:
-            process.stdin.write(b"\n")
-            process.stdin.flush()
-            last, child = -1, 0
-            while acknowledgements > 0 or not child:
-                line = process.stdout.readline()
-                if line.startswith((b"talker ", b"writer ")):
-                    child = int(line.split()[1])
-                else:
-                    last = max(last, int(line))
-                    acknowledgements -= 1
-            os.kill(child, signal.SIGKILL)
-            return max([last, *(int(line) for line in iter(process.stdout.readline, b"dead\n"))])
+    def talk_and_die(acknowledgements: int) -> int:
+        stdin.write("\n")
+        stdin.flush()
+        last, child = -1, 0
+        while acknowledgements > 0 or not child:
+            line = stdout.readline()
+            if line.startswith(("talker ", "writer ")):
+                child = int(line.split()[1])
+            else:
+                last = max(last, int(line))
+                acknowledgements -= 1
+        os.kill(child, signal.SIGKILL)
+        return max([last, *(int(line) for line in iter(stdout.readline, "dead\n"))])
 
+    try:
         yield talk_and_die
-        process.stdin.close()
-    assert process.returncode == 0
+    finally:
+        _, error_output = process.communicate(timeout=60)
+    assert (process.returncode, error_output) == (0, "")
 
 
 async def check(url: str, acknowledged: int) -> None:

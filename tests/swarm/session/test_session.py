@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 from chat_rules import check_messages
 from chats import AGENT, Faulty, contents, open_session, say, sent, text_of
 from swarmchat.backends import Append, BackendUnavailable, open_backend
@@ -125,12 +126,7 @@ def test_a_new_process_continues_where_the_last_one_stopped(tmp_path, redis_url)
 
     for url in (f"disk:{tmp_path}", redis_url):
         run(first_turn(url))
-        done = subprocess.run(
-            [sys.executable, "-c", program, ":".join(sys.path), url, "answer 2"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = warm.run_python("-c", program, ":".join(sys.path), url, "answer 2")
         assert done.stdout.strip() == str(
             [
                 "Be brief.",
@@ -694,8 +690,8 @@ def test_a_session_whose_process_died_is_free_at_once(tmp_path, redis_url):
         await backend.close()
 
     for url in (f"disk:{tmp_path}", redis_url):
-        died = subprocess.run([sys.executable, "-c", program, ":".join(sys.path), url], capture_output=True)
-        assert died.returncode == -9, died.stderr.decode()
+        died = warm.run_python("-c", program, ":".join(sys.path), url)
+        assert died.returncode == -9, died.stderr
         run(reopen(url))
 
 
@@ -742,7 +738,7 @@ def test_a_lease_of_any_shape_is_read_and_left_alone(change):
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux says that a process is a zombie")
 def test_the_session_of_a_zombie_is_free_at_once():
     holder = json.loads(Holder.of_this_process().to_bytes())
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
     started = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
 
     async def scenario():

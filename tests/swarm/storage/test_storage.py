@@ -1,9 +1,7 @@
 """Storages: what is put in, found, changed by others, collected for later, and what cannot be read."""
 
 import asyncio
-import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+import warm
 from chats import Faulty
 from hypothesis import given
 from hypothesis import strategies as st
@@ -255,10 +254,7 @@ class TestDefaults:
     @pytest.mark.parametrize("kind", ["disk", "redis"])
     def test_processes_at_once(self, kind, tmp_path, request):
         url = f"disk:{tmp_path}" if kind == "disk" else request.getfixturevalue("redis_url")
-        environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-        command = [sys.executable, str(FILLER), url]
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
-        processes = [subprocess.Popen(command, **pipes) for _ in range(3)]
+        processes = [warm.start_python(FILLER, url, stdin=subprocess.PIPE) for _ in range(3)]
         try:
             assert [process.stdout.readline() for process in processes if process.stdout] == ["ready\n"] * 3
             for process in processes:
@@ -269,7 +265,7 @@ class TestDefaults:
         finally:
             for process in processes:
                 process.kill()
-                process.wait()
+                process.communicate()
 
     def test_a_store_that_is_away_puts_in_nothing_twice(self):
         async def check() -> None:

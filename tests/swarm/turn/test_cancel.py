@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 from chat_rules import check_messages
-from chats import Faulty, open_session, sent
+from chats import Faulty, copy_into, open_session, sent
 from model_server import ModelServer, Reply, SeenRequest, failure, server_fixture, text, tool_calls
 from swarmchat.backends import Backend, BackendUnavailable, Lease, Write, open_backend
+from swarmchat.backends.memory import MemoryBackend
 from swarmchat.swarm import Agent, Context, Policy, State, Swarm, tool
 from swarmchat.swarm.archive.sessions import fork_session
 from swarmchat.swarm.archive.writer import SessionWriter
@@ -219,11 +220,35 @@ async def stored(backend: Backend, session: str = "s") -> list[Record]:
 
 async def begun(backend: Backend, swarm: Swarm = SWARM, name: str = "s") -> Session:
     """Open a session in which so much was said that the next request leaves something out."""
-    session = await open_session(backend, ScriptedModel(["one", "two", "three"]), name, swarm, **WINDOW)
+    inner = backend.inner if isinstance(backend, Waiting) else backend
+    model = ScriptedModel(["one", "two", "three"])
+    if isinstance(inner, MemoryBackend):
+        copy_into(inner, await said(swarm))
+        return await open_session(backend, model, name, swarm, **WINDOW)
+    session = await open_session(backend, model, name, swarm, **WINDOW)
+    await say_much(session)
+    return session
+
+
+async def say_much(session: Session) -> None:
     for number in range(3):
         async for _ in session.run_turn(f"{number} {LONG}"):
             pass
-    return session
+
+
+SAID_MUCH: dict[str, MemoryBackend] = {}
+
+
+async def said(swarm: Swarm) -> MemoryBackend:
+    """Return a store with such a session: it is the same each time, and takes longer than what is looked at."""
+    key = str([policy.name for policy in swarm.policies])
+    if key not in SAID_MUCH:
+        SAID_MUCH[key] = MemoryBackend()
+        async with await open_session(
+            SAID_MUCH[key], ScriptedModel(["one", "two", "three"]), "s", swarm, **WINDOW
+        ) as s:
+            await say_much(s)
+    return SAID_MUCH[key]
 
 
 async def listen(session: Session, message: str, heard: list[Event]) -> None:

@@ -47,46 +47,53 @@ class Outcome:
     """What the model and the log say of it in the next turn."""
 
 
-def tools(calls: list[dict[str, Any]]) -> dict[str, Tool]:
-    """Return the tools of the swarm, which note their calls."""
+CALLS: list[dict[str, Any]] = []
+"""What the tools were called with."""
 
-    def note(name: str, **arguments: Any) -> str:
-        calls.append({"name": name, "arguments": arguments})
-        return "done"
 
-    @tool
-    def find_fact(about: str, limit: int = 1) -> str:
-        """Find the facts that best match a description."""
-        return note("find_fact", about=about, **({} if limit == 1 else {"limit": limit}))
+def note(name: str, **arguments: Any) -> str:
+    CALLS.append({"name": name, "arguments": arguments})
+    return "done"
 
-    @tool
-    def show_board() -> str:
-        """Show the board of tic-tac-toe."""
-        return note("show_board")
 
-    @tool
-    def play(square: int) -> str:
-        """Put the client's X on a square."""
-        return note("play", square=square)
+@tool
+def find_fact(about: str, limit: int = 1) -> str:
+    """Find the facts that best match a description."""
+    return note("find_fact", about=about, **({} if limit == 1 else {"limit": limit}))
 
-    @tool
-    def fill_order(item: str = "", colour: str = "", quantity: int = 0, name: str = "") -> str:
-        """Fill in what the client has said of an order."""
-        fields = {"item": item, "colour": colour, "quantity": quantity, "name": name}
-        return note("fill_order", **{field: value for field, value in fields.items() if value})
 
-    @tool
-    def place_order() -> str:
-        """Place the order."""
-        return note("place_order")
+@tool
+def show_board() -> str:
+    """Show the board of tic-tac-toe."""
+    return note("show_board")
 
-    return {each.name: each for each in (find_fact, show_board, play, fill_order, place_order)}
+
+@tool
+def play(square: int) -> str:
+    """Put the client's X on a square."""
+    return note("play", square=square)
+
+
+@tool
+def fill_order(item: str = "", colour: str = "", quantity: int = 0, name: str = "") -> str:
+    """Fill in what the client has said of an order."""
+    fields = {"item": item, "colour": colour, "quantity": quantity, "name": name}
+    return note("fill_order", **{field: value for field, value in fields.items() if value})
+
+
+@tool
+def place_order() -> str:
+    """Place the order."""
+    return note("place_order")
+
+
+TOOLS: list[Tool] = [find_fact, show_board, play, fill_order, place_order]
 
 
 async def play_session(entry: dict[str, Any]) -> Outcome:
     """Have the turn of ``entry``, in pieces of ``PIECE`` characters, and one more; return what came of it."""
-    calls: list[dict[str, Any]] = []
-    offered = [each for name, each in tools(calls).items() if name in entry["tools"]]
+    CALLS.clear()
+    offered = [each for each in TOOLS if each.name in entry["tools"]]
     desk = Agent("desk", INSTRUCTIONS, offered, ["sales"] if offered else [])
     swarm = Swarm("shop", [desk, Agent("sales", "You are sales.")], default="desk")
     text, finish = entry["answer"], entry.get("finish", "stop")
@@ -99,9 +106,8 @@ async def play_session(entry: dict[str, Any]) -> Outcome:
             await say(session, question)
         events = await say(session, entry["question"])
         await say(session, "Thank you.")
-    calls += [
-        {"name": f"transfer_to_{each.target}", "arguments": {}} for each in events if isinstance(each, HandedOver)
-    ]
+    handoffs = [each.target for each in events if isinstance(each, HandedOver)]
+    calls = [*CALLS, *({"name": f"transfer_to_{target}", "arguments": {}} for target in handoffs)]
     records = [parse_record(line) for line in await backend.slice(keys.session_log("ann", "s"), 0)]
     messages = [record.data["message"] for record in records if record.type == "assistant"]
     messages += [message for message in sent(model) if message["role"] != "user"]

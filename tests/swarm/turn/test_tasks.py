@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import again, ask, calls, record_and_replay
@@ -356,15 +356,15 @@ async def collected(url: str) -> None:
 
 def test_a_killed_process_leaves_tasks_that_are_told_and_a_session_that_goes_on(tmp_path):
     url = f"disk:{tmp_path / 'store'}"
-    code = f"import asyncio, test_tasks; asyncio.run(test_tasks.collected({url!r}))"
     folders = [str(Path(__file__).parent), *sys.path]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)}
+    code = (
+        f"import sys; sys.path[:0] = {folders}; import asyncio, test_tasks; asyncio.run(test_tasks.collected({url!r}))"
     )
+    process = warm.start_python("-c", code, stdin=subprocess.DEVNULL)
     assert process.stdout is not None
-    with process:
-        assert [process.stdout.readline() for _ in range(3)] == [b"asked\n"] * 3
-        process.kill()
+    assert [process.stdout.readline() for _ in range(3)] == ["asked\n"] * 3
+    process.kill()
+    process.communicate()
 
     async def run() -> None:
         model = ScriptedModel({"desk": ["It was interrupted."]})
