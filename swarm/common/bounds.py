@@ -1,7 +1,7 @@
 """The default bounds of what comes from outside: each is a setting."""
 
 MAX_ANSWER = 10_000_000
-"""Characters of an answer; also bytes of a body, of a line in a stream, and of comments in one."""
+"""Characters of an answer; also bytes of a body, of a line in a stream, of comments in one, of an MCP message."""
 MAX_ANSWER_TIME = 3600.0
 """Seconds from a request to the end of its answer."""
 MAX_RESULT = 1_000_000

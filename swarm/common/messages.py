@@ -56,7 +56,7 @@ def _readable_size(size: int) -> str:
     for unit in ("bytes", "KB"):
         if size < 1000:
             return f"{size} {unit}"
-        size = round(size / 1000)
+        size = (size + 500) // 1000
     return f"{size} MB"
 
 

@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.common.encoding import NestingError
+from swarmchat.swarm.common.bounds import MAX_ANSWER
 from swarmchat.swarm.errors import DefinitionError, McpError
 from swarmchat.swarm.mcp.login import TokenFile, login_problem, provider
+from swarmchat.swarm.mcp.process import ErrorOutput, program_transport
 from swarmchat.swarm.mcp.questions import Questions
 from swarmchat.swarm.mcp.server import McpServer
-from swarmchat.swarm.mcp.texts import is_tool_name, result_images, result_text, safe_schema, visible
-from swarmchat.swarm.mcp.transport import ErrorOutput, http_transport, program_transport
+from swarmchat.swarm.mcp.texts import described, is_tool_name, result_images, result_text, safe_schema, visible
+from swarmchat.swarm.mcp.transport import checked, http_transport
 from swarmchat.swarm.tools.context import Context, ToolFailure
 from swarmchat.swarm.version import VERSION
 
@@ -29,6 +30,13 @@ MAX_TOOLS = 200
 """How many tools of one server are taken."""
 STALE = 30.0
 """Seconds after which a server is asked again for its tools, which also shows whether it is still there."""
+_CLOSED = "Connection closed"
+"""What the SDK says of a connection that ended without a reason."""
+_SSE_LIMIT = "byte limit"
+"""What the SDK says of an event of many lines that is too large."""
+_ONE_OF = {"tools": "tool", "prompts": "prompt", "resources": "resource", "resourceTemplates": "template"}
+_MAX_NOTES = 5
+"""How many of the entries that a server should not have listed are named."""
 _LOG = 100
 """How many of a server's last log messages are kept."""
 
@@ -52,6 +60,10 @@ class Connection:
         self.revision = 0
         """Counts the times at which the lists of what the server offers may have changed."""
         self._questions = Questions(server)
+        self.max_message = MAX_ANSWER
+        """The most bytes of a message of the server."""
+        self._oversized = False
+        """Whether the server has sent a larger one."""
         self.logins: Path | None = None
         """The folder of the files with tokens for servers that want a login."""
         self.login: httpx2.Auth | None = None
@@ -145,7 +157,7 @@ class Connection:
         A call that is cancelled, as by its timeout, is cancelled at the server, too.
         """
         from mcp.shared.exceptions import MCPError
-        from mcp_types import CONNECTION_CLOSED
+        from mcp_types import CONNECTION_CLOSED, PARSE_ERROR
 
         async def show_progress(progress: float, total: float | None, message: str | None) -> None:
             counted = f"{progress:g} of {total:g}" if total else f"{progress:g}"
@@ -161,10 +173,13 @@ class Connection:
         except MCPError as error:
             if error.code == CONNECTION_CLOSED:
                 await self._lose(client, error)
+                why = self.reason(error)
                 raise ToolFailure(
                     f"the MCP server {self.server.name} ended during the call, which may have taken effect"
+                    + ("" if why == _CLOSED else f": {why}")
                 ) from error
-            why = self.reason(error) if self._refused else visible(error.message)
+            is_ours = self._refused or error.code == PARSE_ERROR
+            why = self.reason(error) if is_ours else visible(error.message)
             raise ToolFailure(f"{name}: {why}") from error
         except Exception as error:
             # Such as a result that does not fit the server's own schema.
@@ -208,8 +223,8 @@ class Connection:
         from mcp_types import Implementation
 
         transport = await self._transport(stack, errors)
-        client = Client(
-            transport,
+        client: Client = Client(
+            checked(transport, lambda: client.protocol_version, self.leave_out),
             client_info=Implementation(name="swarmchat", version=VERSION),
             message_handler=self._receive,
             logging_callback=self._keep_message,
@@ -222,48 +237,52 @@ class Connection:
 
     async def _transport(self, stack: AsyncExitStack, errors: ErrorOutput) -> Any:
         server, environment = self.server, self._environment
-        if not server.url:
-            return program_transport(server, environment, errors)
-        self._refused = False
+        self._refused = self._oversized = False
+
+        def note_size() -> None:
+            self._oversized = True
 
         def note_refusal() -> None:
             self._refused = True
+
+        if not server.url:
+            return program_transport(server, environment, errors, self.max_message, note_size)
 
         auth = self.login
         if auth is None and self.logins is not None and not server.has_authorization:
             tokens = TokenFile(self.logins / f"{server.name}.json", server, environment)
             auth = provider(tokens) if tokens.has_tokens else None
-        return await http_transport(stack, server, environment, auth, note_refusal)
+        return await http_transport(stack, server, environment, auth, self.max_message, note_refusal)
 
     async def _list(self, client: "Client") -> None:
         found: dict[str, ExternalTool] = {}
         revision, self.notes = self.revision, []
-        cursor, left_out = None, 0
-        while True:
+        cursor, has_more = None, False
+        while not has_more:
             page = await client.list_tools(cursor=cursor)
             for each in page.tools:
-                tool = self._tool(each)
-                if tool is not None and len(found) < MAX_TOOLS:
+                has_more = len(found) == MAX_TOOLS
+                if has_more:
+                    break
+                if tool := self._tool(each):
                     found[tool.name] = tool
-                left_out += tool is not None and tool.name not in found
             cursor = page.next_cursor
-            if cursor is None or left_out:
+            if cursor is None:
                 break
-        if left_out:
+        if has_more:
             self.notes.append(f"MCP server {self.server.name} has more than {MAX_TOOLS} tools: the first are taken")
         self._tools = tuple(found.values())
         self._listed_at, self._listed_revision = asyncio.get_running_loop().time(), revision
 
     def _tool(self, listed: Any) -> "ExternalTool | None":
         """Return a tool as the server lists it; ``None``, with a note, if it cannot be offered."""
-        where = f"MCP server {self.server.name}: the tool {visible(listed.name, 60)!r} is left out"
         if not is_tool_name(listed.name):
-            self.notes.append(f"{where}: its name is not one that the protocol allows")
+            self.leave_out("tools", listed.name, "its name is not one that the protocol allows")
             return None
         try:
             schema = safe_schema(listed.input_schema)
-        except (NestingError, ValueError) as error:
-            self.notes.append(f"{where}: {error}")
+        except ValueError as error:
+            self.leave_out("tools", listed.name, error)
             return None
         notes = listed.annotations
         read_only = bool(notes and notes.read_only_hint)
@@ -281,6 +300,15 @@ class Connection:
             parameters=schema,
             hint=", ".join(filter(None, hints)),
         )
+
+    def leave_out(self, kind: str, name: object, why: object) -> None:
+        """Note that an entry of a list of the server is not used, and ``why``. ``kind`` is the name of the list."""
+        which = f"the {_ONE_OF[kind]} {visible(name, 60)!r}" if isinstance(name, str) else f"a {_ONE_OF[kind]}"
+        note = f"MCP server {self.server.name}: {which} is left out: {described(why)}"
+        if len(self.notes) == _MAX_NOTES:
+            note = f"MCP server {self.server.name}: more of what it lists is left out"
+        if len(self.notes) <= _MAX_NOTES and note not in self.notes:
+            self.notes.append(note)
 
     async def _follow(self, client: "Client") -> None:
         """Notice changes of what the server offers until the connection is to be ended."""
@@ -331,7 +359,9 @@ class Connection:
         """Return why ``error`` happened, in words for the user; ``said`` is what the server wrote before."""
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        if self._refused and self.login is None:
+        if self._oversized or _SSE_LIMIT in str(error):
+            reason = f"it sent more than the {self.max_message:,} bytes that max_answer allows"
+        elif self._refused and self.login is None:
             reason = f"it wants a login: run swarmchat mcp login {self.server.name}"
             if self.server.has_authorization:
                 reason = "it refuses the Authorization in its headers: put a valid one there"
@@ -346,7 +376,7 @@ class Connection:
         elif isinstance(error, DefinitionError):
             reason = str(error)
         else:
-            reason = visible(str(error) or type(error).__name__, 300)
+            reason = described(error)
         last = visible(said.strip().splitlines()[-1], 200) if said.strip() else ""
         return f"{reason}; it wrote: {last}" if last else reason
 

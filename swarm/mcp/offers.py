@@ -72,8 +72,11 @@ class Offers:
                 Resource(each.uri_template, _about(each.title or each.name, each.description, each.mime_type), True)
                 for each in await _all_pages(client.list_resource_templates, "resource_templates")
             ]
-            # An address that is not what it seems is not offered.
-            return [each for each in (*listed, *templates) if visible(each.uri, 2000) == each.uri]
+            return [
+                each
+                for each in (*listed, *templates)
+                if self._is_plain("resources", each.uri, visible(each.uri, 2000) == each.uri)
+            ]
 
         return await self._listed("resources", fetch)
 
@@ -93,7 +96,9 @@ class Offers:
                     ],
                 )
                 for each in await _all_pages(client.list_prompts, "prompts")
-                if visible(each.name, _LABEL) == each.name and " " not in each.name
+                if self._is_plain(
+                    "prompts", each.name, visible(each.name, _LABEL) == each.name and " " not in each.name
+                )
             ]
 
         return await self._listed("prompts", fetch)
@@ -130,6 +135,12 @@ class Offers:
         if all(role == "user" for role, _ in messages):
             return "\n\n".join(text for _, text in messages)
         return "\n\n".join(f"{role.capitalize()}: {text}" for role, text in messages)
+
+    def _is_plain(self, kind: str, name: str, is_plain: bool) -> bool:
+        """Return ``is_plain``; note a ``name`` that is not what it seems, or cannot be typed: it is not offered."""
+        if not is_plain:
+            self.connection.leave_out(kind, name, "it has hidden characters or spaces, or is too long")
+        return is_plain
 
     async def _listed(self, kind: str, fetch: Callable[["Client"], Awaitable[list[Any]]]) -> list[Any]:
         now = asyncio.get_running_loop().time()

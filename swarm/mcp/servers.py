@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from swarmchat.swarm.common.bounds import MAX_ANSWER
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.mcp.connection import Connection
 from swarmchat.swarm.mcp.offers import Offers
@@ -26,11 +27,14 @@ class McpServers:
         self._users = 0
         self._told: set[str] = set()
 
-    def equip(self, environment: Mapping[str, str], logins: Path | None) -> None:
-        """Let definitions of servers name variables of ``environment``, and use the tokens in the folder ``logins``."""
+    def equip(self, environment: Mapping[str, str], logins: Path | None, max_message: int = MAX_ANSWER) -> None:
+        """Let definitions of servers name variables of ``environment``, and use the tokens in the folder ``logins``.
+
+        A message of a server may have ``max_message`` bytes.
+        """
         self._environment.update(environment)
         for connection in self.connections.values():
-            connection.logins = logins
+            connection.logins, connection.max_message = logins, max_message
 
     def acquire(self) -> None:
         """Count one user more."""

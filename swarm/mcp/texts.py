@@ -22,6 +22,10 @@ _HIDDEN = ("Cc", "Cf", "Cs", "Co")
 """Unicode categories of characters that nothing shows."""
 _NAME = re.compile(r"[A-Za-z0-9_./-]{1,128}")
 
+_OF_SDK = re.compile(r"(Failed to parse JSON response|SSE stream failed): ")
+_OF_PYDANTIC = re.compile(r"\d+ validation errors? for .*", re.DOTALL)
+"""What the SDK copies of an error of pydantic: many lines about its own classes."""
+
 
 def is_tool_name(name: str) -> bool:
     """Whether the protocol allows the name (https://modelcontextprotocol.io/specification/2025-11-25/server/tools)."""
@@ -98,3 +102,17 @@ def block_text(block: Any) -> str:
             text = getattr(block.resource, "text", None)
             return f"[resource {block.resource.uri}]\n{text}" if text else f"[resource {block.resource.uri}]"
     return f"[{block.type}]"
+
+
+def described(error: object) -> str:
+    """Return what an error of the SDK or of the server says, as one line."""
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError):
+        # The first of maybe thousands. The place in an entry of a list begins with the list and the position in it.
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = problem["loc"]
+        place = place[2:] if len(place) > 1 and isinstance(place[1], int) else place
+        error = f"{'.'.join(map(str, place)) or 'it'} is invalid ({problem['msg']})"
+    text = _OF_SDK.sub("", _OF_PYDANTIC.sub("it is no valid message", str(error)))
+    return visible(" ".join(text.split()) or type(error).__name__, 300)

@@ -1,9 +1,12 @@
-"""Real MCP servers: over stdio and HTTP, that fail, crash, change, hang, and are not there."""
+"""Real MCP servers: over stdio and HTTP, that fail, crash, change, hang, send without end, and are not there."""
 
 import asyncio
+import gzip
 import json
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -13,11 +16,13 @@ import pytest
 import warm
 from redis_server import free_port
 from swarmchat.swarm.mcp.connection import Connection
+from swarmchat.swarm.mcp.offers import Offers
 from swarmchat.swarm.mcp.server import McpServer
 from swarmchat.swarm.mcp.servers import McpServers
 from swarmchat.swarm.tools.context import Context, ToolFailure, ToolTimeoutError
 
 HELPER = str(Path(__file__).parents[2] / "helpers" / "mcp_server.py")
+HOSTILE = str(Path(__file__).parents[2] / "helpers" / "hostile_mcp_server.py")
 
 
 def helper(name: str = "t", *arguments: str, timeout: float = 20, env: Mapping[str, str] | None = None) -> McpServer:
@@ -203,3 +208,104 @@ def test_headers_do_not_follow_a_redirect_to_another_host():
         for each in (elsewhere, server):
             each.shutdown()
     assert seen == []
+
+
+TOO_LARGE = "it sent more than the 100,000 bytes that max_answer allows"
+ENDED = "the MCP server t ended during the call, which may have taken effect"
+ATTACKS = {
+    "no line break": ("a line for ever", f"{ENDED}: {TOO_LARGE}"),
+    "end in a message": ("half a message", ENDED),
+    "garbage before the answer": ("garbage", "ok"),
+    "nested too deep": ("too deep", "attack: its answer is no valid message"),
+    "a result of no form": ("no result", "attack: TextContent.text is invalid (Field required)"),
+    "notifications for ever": ("notifications", "did not finish within 1 s"),
+    "standard error for ever": ("errors", "ok"),
+}
+
+
+@pytest.mark.parametrize(("attack", "end"), ATTACKS.values(), ids=ATTACKS)
+def test_what_a_program_sends_has_bounds(attack, end):
+    async def scenario() -> None:
+        connection = Connection(McpServer("t", sys.executable, ["-S", HOSTILE, attack], timeout=1), {})
+        connection.max_message = 100_000
+        try:
+            said = await call(connection, "attack")
+        except (ToolFailure, ToolTimeoutError) as error:
+            said = str(error)
+        assert said == end
+        await connection.close()
+
+    asyncio.run(scenario())
+
+
+def test_invalid_entries_are_left_out_of_lists_and_named():
+    async def scenario() -> None:
+        connection = Connection(McpServer("t", sys.executable, ["-S", HOSTILE]), {})
+        assert [tool.name for tool in await connection.tools()] == ["t/attack"]
+        offers = Offers(connection)
+        assert [resource.uri for resource in await offers.resources()] == ["a://b", "a://{x}"]
+        assert [prompt.name for prompt in await offers.prompts()] == ["p"]
+        assert connection.notes == [
+            f"MCP server t: {each}"
+            for each in (
+                "the tool 'loose' is left out: inputSchema.type is invalid (Field required)",
+                "a tool is left out: it is invalid (Input should be a valid dictionary or instance of Tool)",
+                "the template 'nowhere' is left out: uriTemplate is invalid (Field required)",
+                "the resource 'a://b[2J' is left out: it has hidden characters or spaces, or is too long",
+                "a prompt is left out: name is invalid (Field required)",
+                "more of what it lists is left out",
+            )
+        ]
+        await connection.close()
+
+    asyncio.run(scenario())
+
+
+BODIES = {
+    "a body": ("application/json", [b"x" * 1000] * 200, f"attack: {TOO_LARGE}"),
+    "a compressed body": ("application/json", [gzip.compress(b"x" * 200_000)], f"attack: {TOO_LARGE}"),
+    "a line": ("text/event-stream", [b"data: ", *[b"x" * 1000] * 200], f"{ENDED}: {TOO_LARGE}"),
+    "lines of one event": ("text/event-stream", [b"data: xxx\n" * 1000] * 20, f"{ENDED}: {TOO_LARGE}"),
+    "nested too deep": ("application/json", [b"[" * 1000], "attack: it is no valid message"),
+}
+
+
+@pytest.mark.parametrize(("kind", "pieces", "end"), BODIES.values(), ids=BODIES)
+def test_what_an_address_sends_has_bounds(kind, pieces, end):
+    answers: dict[str, Any] = {
+        "initialize": {"protocolVersion": "2025-06-18", "serverInfo": {"name": "x", "version": "1"}},
+        "tools/list": {"tools": [{"name": "attack", "inputSchema": {"type": "object"}}]},
+    }
+    answers["initialize"]["capabilities"] = {"tools": {}}
+
+    class Sends(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            answer = answers.get(request["method"])
+            result = {"result": answer} if answer else {"error": {"code": -32601, "message": "no"}}
+            whole = json.dumps({"jsonrpc": "2.0", "id": request.get("id"), **result}).encode()
+            attacks = request["method"] == "tools/call"
+            self.send_response(200 if "id" in request else 202)
+            self.send_header("Content-Type", kind if attacks else "application/json")
+            if attacks and pieces[0].startswith(b"\x1f"):
+                self.send_header("Content-Encoding", "gzip")
+            self.end_headers()
+            with suppress(OSError):
+                self.wfile.writelines(pieces if attacks else [whole])
+
+        def log_message(self, *about: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Sends) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+
+        async def scenario() -> None:
+            connection = Connection(McpServer("t", url=f"http://127.0.0.1:{server.server_port}/mcp"), {})
+            connection.max_message = 100_000
+            with pytest.raises(ToolFailure) as error:
+                await call(connection, "attack")
+            assert str(error.value) == end
+            await connection.close()
+
+        asyncio.run(scenario())
+        server.shutdown()
