@@ -3,6 +3,7 @@
 A request is recorded by digests of its parts. With the texts, a replay can show which words of a prompt changed.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -12,8 +13,8 @@ from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.models.base import ModelRequest
 from swarmchat.swarm.persistence.records import Record
 
-PARTS = ("instructions", "tools")
-"""The parts of a request whose texts are kept."""
+PARTS = ("instructions", "tools", "rules")
+"""The parts of a request whose texts are kept. Rules are what no model is told of the tools, such as their timeouts."""
 SHORT_DIGEST = 12
 """The characters of a digest that are enough to tell two texts apart."""
 LONGEST = 64_000
@@ -23,20 +24,25 @@ LARGEST_SUM = 256_000
 request would otherwise fill the store."""
 
 
-def new_texts(request: ModelRequest, agent: str, records: Sequence[Record]) -> dict[str, Any]:
-    """Return the texts of ``request`` that no request in ``records`` has sent yet, by part.
+def rules_digest(rules: Sequence[Any]) -> str:
+    """Return the digest of ``rules`` that a request holds."""
+    return hashlib.sha256(encode_json(list(rules))).hexdigest()[:SHORT_DIGEST]
+
+
+def new_texts(request: ModelRequest, rules: Sequence[Any], agent: str, records: Sequence[Record]) -> dict[str, Any]:
+    """Return the texts of ``request`` and its ``rules`` that no request in ``records`` holds yet, by part.
 
     A text that is similar to the previous one of ``agent`` is returned as the place where it differs.
     """
     texts: dict[str, Any] = {}
     for part in PARTS:
-        digest = request.parts[part][:SHORT_DIGEST]
+        digest = rules_digest(rules) if part == "rules" else request.parts[part][:SHORT_DIGEST]
         # Mostly, the last request has sent the same.
         latest = (record for record in reversed(records) if record.type == "request")
         if digest == _EMPTY[part] or any(_digest_in(record, part) == digest for record in latest):
             continue
         requests = [record for record in records if record.type == "request"]
-        value = _value_of(request, part)
+        value = list(rules) if part == "rules" else _value_of(request, part)
         text = _as_text(value)
         room = LARGEST_SUM - sum(len(_as_text(record.data["texts"])) for record in requests if "texts" in record.data)
         if len(text) <= min(LONGEST, room):
@@ -103,6 +109,8 @@ def _value_of(request: ModelRequest, part: str) -> list[Any]:
 
 
 def _digest_of(part: str, value: Sequence[Any]) -> str:
+    if part == "rules":
+        return rules_digest(value)
     messages = [encode_json({"role": "system", "content": text}) for text in value if part == "instructions"]
     tools = tuple(value) if part == "tools" else ()
     return ModelRequest("", tuple(messages), tools, {}, len(messages)).parts[part][:SHORT_DIGEST]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from swarmchat.swarm.common.bounds import MAX_ANSWER
 from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.errors import McpError
 from swarmchat.swarm.mcp.connection import Connection
 from swarmchat.swarm.mcp.offers import Offers
 from swarmchat.swarm.mcp.server import McpServer
@@ -76,6 +77,15 @@ class McpServers:
         new = [message for message in messages if message not in self._told]
         self._told.update(new)
         return new
+
+    def check(self, patterns: Sequence[str]) -> None:
+        """Raise McpError if a server whose tools ``patterns`` name is not there."""
+        for connection in self._needed(patterns):
+            if connection.problem:
+                raise McpError(
+                    f"MCP server {connection.server.name} is not there: {connection.problem}; a replay that runs tools "
+                    "compares what it offers: start it, or replay with --mode verify"
+                )
 
     def _needed(self, patterns: Sequence[str]) -> list[Connection]:
         servers = [_server_of(pattern) for pattern in patterns]

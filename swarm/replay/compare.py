@@ -11,7 +11,14 @@ from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.context.normalize import sendable
 from swarmchat.swarm.context.request_texts import PARTS, RequestTexts
 from swarmchat.swarm.persistence.records import Record
-from swarmchat.swarm.replay.value_diff import DiffLine, changed_words, describe_tools, diff_values
+from swarmchat.swarm.replay.value_diff import (
+    DiffLine,
+    changed_words,
+    describe_rules,
+    describe_tools,
+    diff_values,
+    rules_by_name,
+)
 
 _IGNORED = frozenset(
     {"ts", "ms", "seq", "program", "entered", "replaced", "texts", "drawn", "echo", "tokens_before", "dropped"}
@@ -125,6 +132,8 @@ class Difference:
         old, new = self.expected, self.actual
         if self.field == "parts.instructions" and self._has_texts:
             old, new = "\n\n".join(old), "\n\n".join(new)
+        if self.field in ("parts.rules", "tools") and self._has_texts:
+            old, new = rules_by_name(old), rules_by_name(new)
         return diff_values(old, new, tools=self.field == "parts.tools", whole=whole)
 
     @property
@@ -143,6 +152,11 @@ class Difference:
             case "parts.tools":
                 changes = describe_tools(old, new) if self._has_texts else ""
                 return f"the tools of {agent} have changed" + (f": {changes}" if changes else "")
+            case "tools":
+                return f"the tools that {agent} has of MCP servers have changed"
+            case "parts.rules":
+                changes = describe_rules(old, new) if self._has_texts else ""
+                return f"the rules of {agent} have changed" + (f": {changes}" if changes else "")
             case "parts.conversation":
                 return "the conversation before it differs"
             case "parts.parameters":
@@ -260,6 +274,8 @@ class _Comparison:
             if name not in old_fields or name not in new_fields:
                 old_fields.pop(name, None)
                 new_fields.pop(name, None)
+        if "rules" not in old_fields.get("parts", {}) and "parts" in new_fields:
+            new_fields["parts"] = {name: part for name, part in new_fields["parts"].items() if name != "rules"}
         # A task counts its own records.
         for name in _POSITIONS & old_fields.keys() if not task else ():
             old_fields[name] = _moved(old_fields[name], self.moved)

@@ -1,6 +1,6 @@
 """Tell the causes among the differences of a conversation from what follows from them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from swarmchat.swarm.agents.replay_rules import ReplayRules
@@ -22,8 +22,9 @@ _CAUSED_BY_TOOLS = frozenset({"unknown_tool", "bad_arguments"})
 
 def causes_first(differences: Iterable[Difference]) -> list[Difference]:
     """Return the differences with ``follows``, in the order of turns: first the causes, then what follows from them."""
-    sorter = _Sorter()
-    marked = [replace(each, follows=sorter.follows(each)) for each in differences]
+    listed = list(differences)
+    sorter = _Sorter({each.turn for each in listed if each.field == "parts.tools"})
+    marked = [replace(each, follows=sorter.follows(each)) for each in listed]
     return sorted(marked, key=lambda each: (each.follows, each.turn, each.type == "expect"))
 
 
@@ -49,12 +50,15 @@ def _is_excluded(difference: Difference, rules: ReplayRules) -> bool:
 class _Sorter:
     """Sees the differences of a conversation in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, tools_differ: Collection[int]) -> None:
+        """``tools_differ`` are the turns with requests that offer other tools."""
+        self._tools_differ = tools_differ
         self._caused = False
         """Whether there was a cause."""
         self._failed: set[int] = set()
         """The turns in which a call had another outcome."""
         self._tools_changed = False
+        self._rules_changed = False
         self._off_course = False
         """Whether other requests and answers follow than in the transcript, so that records no longer correspond."""
         self._bad_calls: set[int] = set()
@@ -67,9 +71,13 @@ class _Sorter:
             if kind == "call":
                 self._bad_calls.add(difference.turn)
             return kind == "result" and difference.turn in self._bad_calls
+        if kind == "tools" and difference.turn in self._tools_differ:
+            # The request with these tools shows more.
+            return True
         follows = self._caused and (self._off_course or self._is_consequence(kind, difference))
         self._caused = True
         self._tools_changed |= difference.field == "parts.tools"
+        self._rules_changed |= difference.field == "parts.rules" or kind == "tools"
         if difference.field == "status":
             self._failed.add(difference.turn)
         is_record = not difference.field and kind in ("request", "assistant", "handoff", "policy")
@@ -79,6 +87,8 @@ class _Sorter:
     def _is_consequence(self, kind: str, difference: Difference) -> bool:
         if difference.field.partition(".")[0] in _COMPUTED or difference.field in _COMPUTED or kind == "rotate":
             return True
+        if kind == "tool" and difference.field in ("approve", "effects"):
+            return self._rules_changed
         if kind == "rescue":
             return self._tools_changed and difference.subject in _CAUSED_BY_TOOLS
         # A tool that failed changed nothing.

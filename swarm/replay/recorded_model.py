@@ -207,7 +207,9 @@ class ReplayTools:
             await self._recording.stopped_here()
         if result is not None:
             ctx.draws.repeat(result.drawn)
-        if self._real and not isinstance(tool, ExternalTool):
+        # A hand-written transcript holds the result of an agent's task, and not what the agent did for it.
+        written = result is not None and outcome.task != ""
+        if self._real and not isinstance(tool, ExternalTool) and not written:
             self._asked[outcome.call.id] = deque() if result is None else result.asked
             text = await tool.run(ctx, arguments)
             # What may differ must not change the requests after it.

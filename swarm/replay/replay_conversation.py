@@ -166,9 +166,15 @@ class ReplayConversation(Conversation):
         return await super().toolset()
 
     async def external_tools(self) -> Sequence[ExternalTool]:
-        """Return the tools that MCP servers offered then, as far as the agent still asks for them."""
-        if not self.follows:
-            return await super().external_tools()
+        """Return the tools that MCP servers offered then, as far as the agent still asks for them; or those of now.
+
+        Where tools run, servers are asked. Raises McpError for one that is not there: its tools would seem to be gone.
+        """
+        if not self.follows or (self.runs_tools and self.swarm.mcp_servers is not None):
+            listed = await super().external_tools()
+            if self.follows and self.swarm.mcp_servers is not None:
+                self.swarm.mcp_servers.check(self.agent.tool_patterns)
+            return listed
         listed: Any = ()
         for record in self.recorded_tools:
             if record.agent == self.agent.name and record.seq < self._request_seq:

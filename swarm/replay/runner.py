@@ -27,7 +27,7 @@ from swarmchat.swarm.context.request_texts import RequestTexts
 from swarmchat.swarm.conversation.events import Event
 from swarmchat.swarm.conversation.program import Program
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.errors import ModelError, PinError, SwarmError, TranscriptError
+from swarmchat.swarm.errors import McpError, ModelError, PinError, SwarmError, TranscriptError
 from swarmchat.swarm.importers.record_builder import moment_of
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence import keys
@@ -366,7 +366,7 @@ class _Replay:
             try:
                 await turn
             except (SwarmError, asyncio.CancelledError) as error:
-                if self.live and isinstance(error, ModelError):
+                if isinstance(error, McpError) or (self.live and isinstance(error, ModelError)):
                     raise
         finally:
             turn.cancel()

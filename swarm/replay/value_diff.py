@@ -81,6 +81,23 @@ def describe_tools(old: Sequence[Any], new: Sequence[Any]) -> str:
     return ", ".join(words) or ("another order" if list(before) != list(after) else "")
 
 
+def rules_by_name(rules: Sequence[Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the rules of agents, tools and operators by their names."""
+    known = [each for each in rules if isinstance(each, dict)]
+    return {str(each.get("name")): {name: each[name] for name in each if name != "name"} for each in known}
+
+
+def describe_rules(old: Sequence[Any], new: Sequence[Any]) -> str:
+    """Return whose rules differ and which, in words."""
+    before, after = rules_by_name(old), rules_by_name(new)
+    words = []
+    for owner in dict.fromkeys([*before, *after]):
+        then, now = before.get(owner, {}), after.get(owner, {})
+        names = [name for name in dict.fromkeys([*then, *now]) if then.get(name) != now.get(name)]
+        words += [f"{owner} ({', '.join(names)})"] if names else []
+    return ", ".join(words)
+
+
 def _decoded(value: Any) -> Any:
     """Return the value of a text that is a JSON object or list, such as a tool's result."""
     if isinstance(value, str) and value[:1] in ("{", "["):

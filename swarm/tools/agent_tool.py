@@ -10,6 +10,7 @@ from swarmchat.swarm.tools.tool import Tool, started_message
 
 History = Literal["none", "summary", "all"]
 HISTORIES = ("none", "summary", "all")
+_RULES = ("history", "requests", "tokens", "seconds")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class AgentTool(Tool):
         super().__post_init__()
         if self.description:
             object.__setattr__(self, "signature", replace(self.signature, description=self.description))
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """The rules for its calls that no model is told, with the limits of a task."""
+        limits = {name: getattr(self, name) for name in _RULES if getattr(self, name) != getattr(AgentTool, name)}
+        return {**super().rules, **limits}
 
     @property
     def gives_task(self) -> bool:

@@ -23,6 +23,7 @@ Available = Callable[[Context[Any]], bool | Awaitable[bool]]
 
 DEFAULT_TIMEOUT = 60.0
 _LONGEST_NAME = 200
+_RULES = ("approve", "timeout", "effects", "background")
 _TOOL = Expected("a function", lambda value: callable(value) and not isinstance(value, type))
 
 
@@ -66,6 +67,11 @@ class Tool:
                 f"tool {self.name!r}: expected a name of 1 to {_LONGEST_NAME} printable characters, without < and >, "
                 "and without spaces around it"
             )
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """The rules for its calls that no model is told, by name, as far as they are not the defaults."""
+        return {name: getattr(self, name) for name in _RULES if getattr(self, name) != getattr(Tool, name)}
 
     @property
     def gives_task(self) -> bool:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.common.cancellation import run_to_completion
-from swarmchat.swarm.context.request_texts import SHORT_DIGEST, new_texts
+from swarmchat.swarm.context.request_texts import SHORT_DIGEST, new_texts, rules_digest
 from swarmchat.swarm.context.rotation import Rotation
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import HandedOver, TurnEnded
@@ -103,10 +103,12 @@ class TurnRecorder:
         if request.parameters:
             fields["parameters"] = dict(request.parameters)
         fields |= self._conversation.retained.for_record()
+        rules = self._conversation.swarm.rules_of(self._conversation.agent)
         parts = {name: digest[:SHORT_DIGEST] for name, digest in request.parts.items()}
+        parts["rules"] = rules_digest(rules)
         journal = self._conversation.journal
         records = [*journal.log.records, *journal.unsaved, *self.pending]
-        if texts := new_texts(request, self._conversation.agent.name, records):
+        if texts := new_texts(request, rules, self._conversation.agent.name, records):
             fields["texts"] = texts
         fields |= self._conversation.draws.for_record()
         self.add("request", model=request.model, key=request.key, parts=parts, tokens=tokens, **fields)
