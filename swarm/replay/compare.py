@@ -13,7 +13,7 @@ from swarmchat.swarm.context.request_texts import PARTS, RequestTexts
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.value_diff import DiffLine, changed_words, describe_tools, diff_values
 
-_IGNORED = frozenset({"ts", "ms", "seq", "program", "entered", "replaced", "texts", "drawn", "echo"})
+_IGNORED = frozenset({"ts", "ms", "seq", "program", "entered", "replaced", "replaced_digest", "texts", "drawn", "echo"})
 """Fields that only hold times, positions, versions, what hooks changed, what a server wants back, and texts that have a
 digest: not compared."""
 _FIRST = ("type", "turn", "agent", "status", "model", "parts", "parameters", "window", "reserve")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm import errors
 from swarmchat.swarm.agents.replay_rules import ReplayRules
-from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.encoding import encode_json, short_digest
 from swarmchat.swarm.conversation.hooks import Hooks
 from swarmchat.swarm.errors import ContextTooLong, ModelError, ScriptError
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk, ToolCall
@@ -284,8 +284,8 @@ class ReplayTools:
         raise ToolFailure(f"the transcript holds no answer to what the tool asked ({kind})")
 
 
-class RecordedHandoffs(Hooks):
-    """Does with handoffs what the hooks of the recorded session did."""
+class RecordedHooks(Hooks):
+    """Does with handoffs and results what the hooks of the recorded session did."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
@@ -300,6 +300,14 @@ class RecordedHandoffs(Hooks):
         if results[0].status == "denied":
             return Denied(results[0].text.removeprefix(DENIED_BECAUSE))
         return results[0].handoff
+
+    async def after_tool(self, ctx: "Context", call: ToolCall, result: str) -> str | Denied | None:
+        """Return what was made of the same result of a tool that runs; a recorded result is the changed one."""
+        recorded = dict(self._recording.results).get(call.id)
+        if recorded is None or recorded.replaced_digest != short_digest(result):
+            return None
+        reason = recorded.text.removeprefix("Error: ")
+        return recorded.text if recorded.status == "ok" or reason == recorded.text else Denied(reason)
 
 
 def _asked(record: Record) -> dict[str, Any]:
