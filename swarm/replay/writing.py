@@ -16,6 +16,8 @@ _RECORDED = ("assistant", "tool")
 """The steps that a live replay brings."""
 
 _WIDTH = 110
+_SMALL = 76
+"""The characters of an object that is written on one line."""
 
 
 def write_test(conversation: WrittenConversation, path: Path) -> bytes:
@@ -27,16 +29,42 @@ def write_test(conversation: WrittenConversation, path: Path) -> bytes:
     lines = turns.decode().splitlines(keepends=True)
     # A blank line before each question but the first. All else on this level begins with a dash too.
     gaps = [number > 0 and line.startswith("- user:") for number, line in enumerate(lines)]
-    text = "".join("\n" * gap + f"  {line}" for gap, line in zip(gaps, lines, strict=True))
+    text = "".join("\n" * gap + (f"  {line}" if line.strip() else line) for gap, line in zip(gaps, lines, strict=True))
     return about + b"steps:\n" + text.encode()
+
+
+class _Flow(dict[str, Any]):
+    """An object that is written on one line."""
+
+
+class _FlowList(list[Any]):
+    """A list that is written on one line."""
 
 
 def _item(step: Step) -> dict[str, Any]:
     kind, fields = step
+    fields = {name: _compact(value) for name, value in fields.items()}
     short = SHORT.get(kind)
     if fields.keys() == {short} and not isinstance(fields[str(short)], dict):
         return {kind: fields[str(short)]}
     return {kind: fields}
+
+
+def _compact(value: Any) -> Any:
+    """Return ``value`` with small objects and lists in it on one line each, as people write them."""
+    if isinstance(value, dict):
+        inner = {name: _compact(each) for name, each in value.items()}
+        return _Flow(inner) if _is_small([*value, *value.values()]) else inner
+    if isinstance(value, list):
+        inner_list = [_compact(each) for each in value]
+        return _FlowList(inner_list) if _is_small(value) else inner_list
+    return value
+
+
+def _is_small(values: Sequence[Any]) -> bool:
+    """Whether ``values`` are plain, and short together."""
+    plain = not any(isinstance(value, dict | list) or "\n" in str(value) for value in values)
+    return bool(values) and plain and sum(len(str(value)) + 4 for value in values) <= _SMALL
 
 
 def _yaml(value: Any, name: str) -> bytes:
@@ -58,7 +86,15 @@ def _yaml(value: Any, name: str) -> bytes:
     def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, "|" if "\n" in text.strip() else None)
 
+    def represent_flow(dumper: yaml.SafeDumper, value: _Flow) -> yaml.Node:
+        return dumper.represent_mapping("tag:yaml.org,2002:map", value, flow_style=True)
+
+    def represent_flow_list(dumper: yaml.SafeDumper, value: _FlowList) -> yaml.Node:
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+
     Dumper.add_representer(str, represent_text)
+    Dumper.add_representer(_Flow, represent_flow)
+    Dumper.add_representer(_FlowList, represent_flow_list)
     text = yaml.dump(value, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=_WIDTH, default_flow_style=False)
     return str(text).encode("utf-8", "replace")
 

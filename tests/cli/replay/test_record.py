@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 from model_server import text, tool_calls
+from pictures import picture
 from swarmchat.examples import helpdesk
+from swarmchat.swarm import ScriptedModel, Session, image_file, load_swarm
+from swarmchat.swarm.testing import call
 
 DIFFERENT, USAGE = 3, 2
 
@@ -209,3 +212,41 @@ def test_rules_on_the_command_line(program):
     assert program.invoke("replay", "t.yaml", "--normalize", "dates", "--ignore", "request.tokens").code == 0
     done = program.invoke("replay", "t.yaml", "--normalize", "date")
     assert (done.code, "unknown rule 'date' in 'normalize'; did you mean 'dates'?" in done.err) == (USAGE, True)
+
+
+TEAROOM = """\
+from swarmchat.swarm import Agent, Context, McpServer, Swarm, tool
+
+@tool
+def stamp(ctx: Context) -> str:
+    return f"{ctx.new_id('no-')} on {ctx.now():%Y-%m-%d}"
+
+expert = Agent("expert", "You know tea.", description="Knows tea")
+desk = Agent("desk", "You sell tea.", tools=[stamp, expert.as_tool(), "clock/*"])
+swarm = Swarm("tearoom", [desk], mcp=[McpServer("clock", "no-such-program")])
+"""
+
+
+def test_a_session_with_images_ids_and_tasks_becomes_a_test_that_runs_its_tools(program):
+    (program.folder / "room.py").write_text(TEAROOM)
+    (program.folder / "cup.png").write_bytes(picture())
+    swarm = load_swarm("room.py", program.folder)
+    answers = [call("stamp"), "Done.", call("expert", {"task": "green"}), "It is from Japan.", "A cup."]
+    model = ScriptedModel({"desk": answers, "expert": ["From Japan."]})
+    with Session.open(f"disk:{program.folder / 'store'}", model, swarm, client="ann", name="tea") as session:
+        for question in ("stamp", "green?", [{"type": "text", "text": "this?"}, image_file(program.folder / "cup.png")]):
+            session.ask_sync(question)
+    store = ("-b", f"disk:{program.folder / 'store'}", "--client", "ann")
+    assert program.invoke("sessions", "export", "tea", *store, "--as-test", "-o", "t.yaml").code == 0
+    written = program.folder / "t.yaml"
+    assert "  - user:\n      text: this?\n      images: [t-1.png]\n" in written.read_text()
+    assert (program.folder / "t-1.png").read_bytes() == picture()
+    # Nobody starts an MCP server for a replay: any arguments of a tool that is called fit.
+    asked = "  - user: time?\n  - assistant: {calls: [{clock/hour: {city: Lima}}]}\n  - tool: 12\n  - assistant: It is 12.\n"
+    written.write_text(written.read_text() + asked + "  - expect: {tools: [clock/hour]}\n")
+    for mode in ("verify", "tools"):
+        done = program.invoke("replay", "t.yaml", "-S", "room.py", "--mode", mode)
+        assert (done.err, done.code) == ("", 0), done.out
+    written.write_text(written.read_text().replace("t-1.png", "t-2.png"))
+    done = program.invoke("replay", "t.yaml", "-S", "room.py")
+    assert (done.code, "t-2.png cannot be read: No such file" in done.err) == (65, True)
