@@ -1,6 +1,6 @@
 """Write conversations as tests, in YAML or JSONL, and write what a live replay brought into a test."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,10 @@ def _yaml(value: Any, name: str) -> bytes:
     return str(text).encode("utf-8", "replace")
 
 
+Turns = Mapping[int, Sequence[Sequence[Step]]]
+"""The steps of each turn of recorded conversations, by their numbers in the file, from 1."""
+
+
 @dataclass(frozen=True)
 class _Span:
     """A step in a file: lines from ``start`` to before ``end``, which may hold several keys of one list item."""
@@ -114,11 +118,10 @@ class _Span:
     """The column of its key."""
 
 
-def record_answers(data: bytes, path: Path, turns: Sequence[Sequence[Sequence[Step]]]) -> bytes:
+def record_answers(data: bytes, path: Path, turns: Turns) -> bytes:
     """Return the test ``data`` with the answers and results in ``turns`` in place of those that it has.
 
-    ``turns`` has the steps of each turn of each conversation in the file. All else stays as it is, comments included.
-    Raises TranscriptError if the file has a form that cannot be edited.
+    All else stays as it is, comments included. Raises TranscriptError if the file has a form that cannot be edited.
     """
     if path.suffix.lower() in YAML_SUFFIXES:
         edited = _record_yaml(data.decode("utf-8-sig"), path, turns).encode()
@@ -130,19 +133,23 @@ def record_answers(data: bytes, path: Path, turns: Sequence[Sequence[Sequence[St
     return "".join(_record_jsonl(lines, turns)).encode()
 
 
-def _record_jsonl(lines: Sequence[str], turns: Sequence[Sequence[Sequence[Step]]]) -> Iterator[str]:
+def _record_jsonl(lines: Sequence[str], turns: Turns) -> Iterator[str]:
     from swarmchat.swarm.common.encoding import decode_json
 
-    waiting = [steps for conversation in turns for steps in conversation]
+    number = 0
+    waiting: list[Sequence[Step]] | None = None
     for line in lines:
         kind = decode_json(line)["type"] if line.strip() else ""
-        if kind not in _RECORDED:
+        if kind == "session" or (kind and not number):
+            number += 1
+            waiting = list(turns[number]) if number in turns else None
+        if kind not in _RECORDED or waiting is None:
             yield f"{line}\n"
-        if kind == "user":
+        if kind == "user" and waiting:
             yield from (encode_json({"type": step, **fields}).decode() + "\n" for step, fields in waiting.pop(0))
 
 
-def _record_yaml(text: str, path: Path, turns: Sequence[Sequence[Sequence[Step]]]) -> str:
+def _record_yaml(text: str, path: Path, turns: Turns) -> str:
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
@@ -150,8 +157,10 @@ def _record_yaml(text: str, path: Path, turns: Sequence[Sequence[Sequence[Step]]
     position = 0
     # The column of the dash of the step before, if that was inserted or taken out.
     moved: int | None = None
-    for spans, conversation in zip(_spans(text, path, lines), turns, strict=True):
-        waiting = list(conversation)
+    for number, spans in enumerate(_spans(text, path, lines), 1):
+        if number not in turns:
+            continue
+        waiting = list(turns[number])
         for span in spans:
             edited += _outdented(lines[position : span.start], moved)
             position = span.end
