@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from swarmchat.cli.environment import environment
-from swarmchat.cli.replay.live_table import as_markdown, comparison_rows, total_rows
+from swarmchat.cli.replay.live_table import as_markdown, case_totals, comparison_rows, total_rows
 from swarmchat.cli.replay.result import Case, ReplayResult, total_dollars
 from swarmchat.cli.terminal.printing import count_of
 from swarmchat.swarm.replay.compare import Difference
@@ -190,7 +190,8 @@ def _live_tables(cases: Sequence[Case]) -> Iterator[str]:
         if case.model:
             by_place.setdefault(case.where, []).append(case)
     for where, same_place in by_place.items():
-        yield from (f"**{_inline(where)}**", "", *as_markdown(comparison_rows(same_place)), "")
+        rows = [*comparison_rows(same_place), *case_totals(same_place)]
+        yield from (f"**{_inline(where)}**", "", *as_markdown(rows), "")
     if len(by_place) > 1:
         yield from (*as_markdown(total_rows(cases)), "")
 

@@ -14,23 +14,28 @@ Row = tuple[str, ...]
 
 
 def comparison_rows(cases: Sequence[Case]) -> list[Row]:
-    """Return a table of one conversation with several models: a row for each field of a turn that differs, and totals.
+    """Return a table of one conversation with several models: a row for each field of a turn that differs.
 
     The first row is the head: turn, field, recorded value, and the name of each model.
     """
     rows: list[Row] = [("turn", "", "recorded", *(one_line(case.model, _CELL_WIDTH) for case in cases))]
     for number, turn in enumerate(cases[0].results[0].drift):
         for name in _COMPARED:
-            # A hand-written turn does not tell the agent: then the models are compared with each other.
+            # What a hand-written turn does not tell: then the models are compared with each other.
             values = [Counter(_text(run.drift[number]["now"][name]) for run in case.results) for case in cases]
             recorded = _text(turn["recorded"][name])
-            expected = recorded if turn["recorded"][name] != "" else next(iter(values[0]))
+            expected = recorded if turn["recorded"][name] is not None else next(iter(values[0]))
             if any(set(count) != {expected} for count in values):
                 rows.append((str(turn["turn"]), name, recorded, *map(_cell, values)))
         answers = [Counter(run.drift[number]["answer"] for run in case.results) for case in cases]
-        if any(set(count) != {"same"} for count in answers):
+        if any(count.keys() - {"same", "new"} for count in answers):
             rows.append((str(turn["turn"]), "answer", "", *map(_cell, answers)))
-    return [*rows, *((("", *row)) for row in _totals([[case] for case in cases]))]
+    return rows
+
+
+def case_totals(cases: Sequence[Case]) -> list[Row]:
+    """Return the last rows of the table of one conversation: pass rate, tokens, cost and time of each model."""
+    return [("", *row) for row in _totals([[case] for case in cases])]
 
 
 def total_rows(cases: Sequence[Case]) -> list[Row]:
@@ -63,7 +68,7 @@ def _totals(columns: Sequence[Sequence[Case]]) -> Iterator[Row]:
     drifts = [[turn for run in each for turn in run.drift] for each in runs]
     yield "passed", "", *(_share(sum(run.replayed.same for run in each), len(each)) for each in runs)
     for name in ("agent", "tools"):
-        known = [[turn for turn in drift if turn["recorded"][name] != ""] for drift in drifts]
+        known = [[turn for turn in drift if turn["recorded"][name] is not None] for drift in drifts]
         if known[0]:
             equal = [sum(turn["recorded"][name] == turn["now"][name] for turn in drift) for drift in known]
             yield f"same {name}", "", *map(_share, equal, map(len, known))

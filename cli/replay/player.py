@@ -2,10 +2,11 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 
 from swarmchat.cli.render.renderer import Renderer
-from swarmchat.cli.terminal.capabilities import wants_colour
+from swarmchat.cli.terminal.capabilities import can_move, wants_colour
 from swarmchat.swarm.common.messages import calls_of, text_of
 from swarmchat.swarm.conversation import events
 from swarmchat.swarm.importers.record_builder import moment_of
@@ -24,11 +25,9 @@ async def play_transcripts(selection: Selection, start: int | None, until: int |
     no_pauses = not sys.stdout.isatty() or speed == 0
     for path in selection.paths:
         for conversation in selection.of_file(path, await read_conversations(path)):
-            player = Player(0 if no_pauses else speed or 1)
-            for record in conversation.records:
-                if (start or 0) <= record.turn <= (until or record.turn):
-                    await player.play(record)
-            player.end()
+            turns = (start or 0, until or sys.maxsize)
+            records = [record for record in conversation.records if turns[0] <= record.turn <= turns[1]]
+            await Player(0 if no_pauses else speed or 1).play_all(records)
 
 
 class Player:
@@ -37,10 +36,25 @@ class Player:
     def __init__(self, speed: float, user: str = "you") -> None:
         self._speed = speed
         self._user = user
-        self._renderer = Renderer(sys.stdout, sys.stdout, chat=True, colour=wants_colour(sys.stdout))
+        colour, live = wants_colour(sys.stdout), can_move(sys.stdout)
+        self._renderer = Renderer(sys.stdout, sys.stdout, chat=True, colour=colour, live=live)
         self._calls: dict[str, tuple[str, str]] = {}
         self._last: datetime | None = None
         self._agent = "assistant"
+
+    async def play_all(self, records: Sequence[Record]) -> None:
+        """Show ``records``; at a terminal, answers are drawn as Markdown."""
+
+        async def play_each() -> None:
+            for record in records:
+                await self.play(record)
+
+        await self._renderer.during(play_each(), "playback")
+        self.end()
+
+    def end(self) -> None:
+        """End the open line."""
+        self._renderer.end_turn()
 
     async def play(self, record: Record) -> None:
         """Show ``record`` after the pause that was before it."""
@@ -92,10 +106,6 @@ class Player:
                 counts = (dropped.get("groups") if isinstance(dropped, dict) else None, data.get("tokens_before"))
                 groups, before = (count if isinstance(count, int) else None for count in counts)
                 show(events.Rotated(groups, before, int(data.get("tokens_after", 0))))
-
-    def end(self) -> None:
-        """End the open line."""
-        self._renderer.end_turn()
 
     async def _play_answer(self, record: Record, pause: float) -> None:
         text = text_of(record.message)

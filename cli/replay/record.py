@@ -1,5 +1,6 @@
 """Record a handwritten conversation: run it with a model, and write the answers and results into its file."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -20,28 +21,39 @@ from swarmchat.swarm.replay.writing import record_answers
 def check_recordable(
     path: Path, conversations: Sequence[RecordedConversation], selected: Sequence[RecordedConversation]
 ) -> None:
-    """Raise UsageError unless all conversations in a file are selected and can be recorded."""
-    if len(selected) < len(conversations):
-        raise UsageError(f"--record writes all of {path}: select all of its conversations, or none")
-    for conversation in conversations:
+    """Raise UsageError unless the selected conversations can be recorded, and TranscriptError for the file's form."""
+    for conversation in selected:
+        rows = [sum(each.number == conversation.number for each in some) for some in (conversations, selected)]
+        if rows[0] > rows[1]:
+            problem = f"{rows[1]} of the {rows[0]} rows of its parameters are selected: --record writes all of them"
+            raise UsageError(f"{path}, {conversation.name}: {problem}")
         if not conversation.by_hand:
             raise UsageError(f"{path}, {conversation.name}: it is recorded already; --record is for handwritten files")
         table = conversation.about.get("parameters")
         if table and distinctive(conversation.row, table) is None:
             problem = "another row of its parameters is the same: each row has answers of its own, so remove one"
             raise UsageError(f"{path}, {conversation.name}: {problem}")
+    # Answers cost money: what cannot be written must not be asked for.
+    record_answers(_read(path), path, {})
 
 
-def write_recording(path: Path, replayed: Sequence[Replayed]) -> int:
-    """Write what came of the replays into their file; return the number of turns. Raises TranscriptError."""
-    by_number = groupby(replayed, lambda each: each.conversation.number)
-    turns = [list(_turns_of_rows(list(rows))) for _, rows in by_number]
+def write_recording(path: Path, replayed: Sequence[Replayed], conversations: Sequence[RecordedConversation]) -> int:
+    """Write what came of the replays into their file; return the number of turns. Raises TranscriptError.
+
+    If some rows of the ``conversations`` are missing, as a model failed, the others of the same table are not written.
+    """
+    by_number = {number: list(rows) for number, rows in groupby(replayed, lambda each: each.conversation.number)}
+    rows_of = Counter(conversation.number for conversation in conversations)
+    complete = {number: rows for number, rows in by_number.items() if len(rows) == rows_of[number]}
+    write_whole(path, record_answers(_read(path), path, {n: list(_turns_of_rows(r)) for n, r in complete.items()}))
+    return sum(len(each.turns) for rows in complete.values() for each in rows)
+
+
+def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise TranscriptError(f"{path} cannot be read: {error.strerror or error}") from error
-    write_whole(path, record_answers(data, path, turns))
-    return sum(len(each.turns) for each in replayed)
 
 
 def _turns_of_rows(rows: Sequence[Replayed]) -> Iterator[list[Step]]:

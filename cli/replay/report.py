@@ -8,7 +8,7 @@ from pathlib import Path
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.replay.ci_reports import Failure, Outcome, as_json
 from swarmchat.cli.replay.difference_report import LINE_WIDTH, DifferenceReport
-from swarmchat.cli.replay.live_table import aligned, comparison_rows, total_rows
+from swarmchat.cli.replay.live_table import aligned, case_totals, comparison_rows, total_rows
 from swarmchat.cli.replay.replayer import ReplayTask
 from swarmchat.cli.replay.result import Case, total_dollars
 from swarmchat.cli.terminal.capabilities import can_move, wants_colour
@@ -61,8 +61,11 @@ class Report:
             self._errors.remark(remark)
         where = one_line(case.where, LINE_WIDTH)
         if case.model:
-            _print(f"{where}, with {one_line(', '.join(each.model for each in cases), LINE_WIDTH)}")
-            for line in aligned(comparison_rows(cases)):
+            models = f"{where}, with {one_line(', '.join(each.model for each in cases), LINE_WIDTH)}"
+            rows = comparison_rows(cases)
+            shown = not case.several or self._verbose or len(rows) > 1 or not all(each.same for each in cases)
+            _print(models if shown else f"{models}: the same")
+            for line in aligned([*rows, *case_totals(cases)]) if shown else ():
                 _print(line)
         for each in cases:
             label = f"{where} ({one_line(each.model, 60)})" if len(cases) > 1 else where
@@ -137,7 +140,7 @@ class Report:
         answers, asked = sum(use.answers for use in uses), sum(use.asked for use in uses)
         text = f"{passed:,} of {count_of(runs, 'replay')} passed"
         if failed := self.outcome.differing:
-            least = f", expected at least {failed[0].min_pass:.0%} of its replays" if runs > len(self._cases) else ""
+            least = f", each must pass {failed[0].min_pass:.0%} of its replays" if runs > len(self._cases) else ""
             text += f"; {count_of(len(failed), 'conversation')} failed{least}"
         cost = total_dollars(uses)
         text += "" if cost is None else f"; ${cost:.4f}"

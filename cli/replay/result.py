@@ -1,6 +1,6 @@
 """The results of replays: one replay, and all replays of a conversation with one model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmchat.swarm.replay.compare import ASSERTED, Difference
-from swarmchat.swarm.replay.expectations import TurnOutcome
+from swarmchat.swarm.replay.expectations import TurnComparison, TurnOutcome
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.runner import Replayed
 from swarmchat.swarm.replay.selection import case_name
@@ -56,16 +56,21 @@ class ReplayResult:
 
     @cached_property
     def drift(self) -> list[dict[str, Any]]:
-        """The recorded and the new outcome of each turn, and whether the answers are the same, similar or different."""
-        return [
-            {
-                "turn": comparison.then.turn,
-                "recorded": _outcome_as_json(comparison.then),
-                "now": _outcome_as_json(comparison.now),
-                "answer": _likeness(comparison.then.answer, comparison.now.answer),
-            }
-            for comparison in self.replayed.turns
-        ]
+        """The recorded and the new outcome of each turn, and whether the answers are the same, similar or different.
+
+        What a hand-written turn does not tell is ``None``; an answer that it lacks makes the new one ``new``.
+        """
+        return [self._drift_of(comparison) for comparison in self.replayed.turns]
+
+    def _drift_of(self, comparison: TurnComparison) -> dict[str, Any]:
+        then, now = comparison.then, comparison.now
+        recorded = _outcome_as_json(then)
+        by_hand = self.replayed.conversation.by_hand
+        unanswered = by_hand and not (then.answer or then.calls or then.handoffs)
+        unknown = ("rescues", "agent") * by_hand + ("tools", "handoffs") * unanswered
+        recorded |= {name: None for name in unknown if not recorded[name]}
+        answer = "new" if unanswered else _likeness(then.answer, now.answer)
+        return {"turn": then.turn, "recorded": recorded, "now": _outcome_as_json(now), "answer": answer}
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,7 @@ def total_dollars(uses: Sequence[ModelUse]) -> float | None:
     return sum(costs) if costs and len(costs) == len(uses) else None
 
 
-def _outcome_as_json(outcome: TurnOutcome) -> Mapping[str, Any]:
+def _outcome_as_json(outcome: TurnOutcome) -> dict[str, Any]:
     return {
         "agent": outcome.agent,
         "handoffs": outcome.handoffs,

@@ -156,8 +156,19 @@ class _Run:
         """Report the replays of a file, and update it if asked to. Raises what its replays raise."""
         if file.error is not None:
             raise file.error
-        several = len(file.conversations) > 1
         replayed: list[Replayed] = []
+        try:
+            await self._report_all(file, replayed)
+        finally:
+            # If a model fails, the answers before that have been paid for.
+            if self.request.record and replayed:
+                self.report.add_recording(file.path, write_recording(file.path, replayed, file.conversations))
+        if self.request.update and replayed:
+            await update_file(file.path, replayed, self.report, yes=self.request.yes)
+
+    async def _report_all(self, file: _File, replayed: list[Replayed]) -> None:
+        """Report the replays of a file as they end, and add them to ``replayed``. Raises what they raise."""
+        several = len(file.conversations) > 1
         for _, replays in groupby(file.replays, lambda replay: id(replay[0].conversation)):
             cases: list[Case] = []
             try:
@@ -174,10 +185,6 @@ class _Run:
                     self.report.add(cases)
             if self.request.fail_fast and self.report.failed:
                 return
-        if self.request.update and replayed:
-            await update_file(file.path, replayed, self.report, yes=self.request.yes)
-        if self.request.record and replayed:
-            self.report.add_recording(file.path, write_recording(file.path, replayed))
 
 
 def _check_exists(path: Path) -> None:

@@ -71,21 +71,30 @@ async def export_test(store: OpenStore, name: str, form: str, redact: Sequence[s
     """Write the session called ``name`` as a test; YAML if ``output`` says so. Raises UsageError."""
     from swarmchat.swarm.replay.steps import written_conversation
     from swarmchat.swarm.replay.writing import write_test
+    from swarmchat.swarm.replay.written_images import images_as_files
 
     if form != "jsonl":
         raise UsageError(f"--as-test writes JSONL, or YAML if -o ends in .yaml: leave out --format {form}")
     redaction = _redaction(redact)
     info = await store.session(name)
-    records = [redaction.record(record) async for record in read_records(store.backend, info)]
+    records = [
+        await whole_record(store.backend, info, redaction.record(record))
+        async for record in read_records(store.backend, info)
+    ]
     written = written_conversation(records, redaction.text(info.name))
     if not any(kind == "user" for kind, _ in written.steps):
         raise UsageError(f"session {name!r} has no turn that a test could repeat: each was stopped or failed")
     if written.left_out:
-        turns = ", ".join(map(str, sorted(set(written.left_out))))
-        remark(f"left out, as a file cannot repeat what happened: turn {turns}")
+        turns = [f"turn {turn}" for turn in sorted({*written.left_out} - {0})]
+        mail = ["messages from outside"] if 0 in written.left_out else []
+        remark(f"left out, as a file cannot repeat what happened: {', '.join([*turns, *mail])}")
+    images = [] if output is None else list(images_as_files(written.steps, output.stem))
     data = write_test(written, output or Path("test.jsonl"))
     with _open_output(output) as file:
         file.write(data)
+    for image, content in images:
+        with _open_output((output or Path()).with_name(image)) as file:
+            file.write(content)
 
 
 async def _export_pieces(backend: Backend, info: SessionInfo, form: str, redaction: Redaction) -> AsyncIterator[bytes]:

@@ -1,6 +1,7 @@
 """Compact JSON, limited nesting and valid Unicode."""
 
 import codecs
+import hashlib
 import json
 import math
 import re
@@ -10,6 +11,9 @@ from typing import Any
 
 MAX_NESTING = 100
 """The levels of lists and objects in a JSON or TOML text of others. Python itself fails at some 950."""
+
+SHORT_DIGEST = 12
+"""The characters of a digest that are enough to tell two texts apart."""
 
 # Created once: json.dumps creates an encoder at each call.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -135,6 +139,11 @@ class _Visible(dict[int, int | None]):
 
 
 _VISIBLE = _Visible()
+
+
+def short_digest(text: str) -> str:
+    """Return the first digits of the sha256 of ``text``: enough to tell two texts apart."""
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:SHORT_DIGEST]
 
 
 def folded_text(text: str) -> str:

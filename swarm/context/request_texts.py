@@ -9,14 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.encoding import SHORT_DIGEST, encode_json
 from swarmchat.swarm.models.base import ModelRequest
 from swarmchat.swarm.persistence.records import Record
 
 PARTS = ("instructions", "tools", "rules")
 """The parts of a request whose texts are kept. Rules are what no model is told of the tools, such as their timeouts."""
-SHORT_DIGEST = 12
-"""The characters of a digest that are enough to tell two texts apart."""
 LONGEST = 64_000
 """The characters of the longest text that is kept, as JSON."""
 LARGEST_SUM = 256_000

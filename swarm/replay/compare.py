@@ -21,7 +21,20 @@ from swarmchat.swarm.replay.value_diff import (
 )
 
 _IGNORED = frozenset(
-    {"ts", "ms", "seq", "program", "entered", "replaced", "texts", "drawn", "echo", "tokens_before", "dropped"}
+    {
+        "ts",
+        "ms",
+        "seq",
+        "program",
+        "entered",
+        "replaced",
+        "replaced_digest",
+        "texts",
+        "drawn",
+        "echo",
+        "tokens_before",
+        "dropped",
+    }
 )
 """Fields that only hold times, positions, versions, what hooks changed, what a server wants back, texts that have a
 digest, and what the process had read of a conversation before a cut: not compared."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
+from swarmchat.swarm.agents.agent import PREFIX
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.messages import MessageCall, calls_of, texts_of
 from swarmchat.swarm.persistence.records import Record
@@ -94,6 +95,8 @@ def outcome_of(
     for call, result in _calls_and_results(records):
         if result is not None and not is_handoff(call.name):
             outcome.results.append((call.name, result.text))
+        if by_hand and call.name.startswith(PREFIX):
+            outcome.handoffs.append(call.name.removeprefix(PREFIX))
         if result is not None and result.status != "ok":
             outcome.failed.append(call.name)
         elif not is_handoff(call.name) and (by_hand or result is not None):

@@ -15,6 +15,7 @@ from swarmchat.swarm.replay.assertions import check_fields
 from swarmchat.swarm.replay.expectations import Expectation
 from swarmchat.swarm.replay.places import LocatedObject, Place
 from swarmchat.swarm.replay.script import IN_TEXT, is_handoff
+from swarmchat.swarm.replay.written_images import with_images
 
 MOMENT = "2026-01-01T00:00:00.000Z"
 """The time of the records, unless the file has one."""
@@ -33,9 +34,9 @@ TYPES: Mapping[str, Sequence[str]] = {
         "ignore",
         "normalize",
     ),
-    "user": ("text", "message"),
+    "user": ("text", "images", "message"),
     "assistant": ("text", "calls", "message", "finish", "usage", "reasoning", "judged", "converted"),
-    "tool": ("result", "text", "name", "status", "message", "states", "memory", "handoff"),
+    "tool": ("result", "text", "name", "status", "message", "states", "memory", "handoff", "drawn"),
     "go": (),
     "expect": (),
 }
@@ -63,7 +64,7 @@ _COMMON = ("type", "v", "ts", "turn", "agent", "comment")
 _FIELD_KINDS = {
     "model": str, "client": str, "id": str, "turn": int,
     "usage": dict, "reasoning": str, "finish": str, "memory": dict, "swarm": str, "name": str, "ts": str,
-    "states": dict, "judged": list, "converted": bool, "handoff": str, "tags": list,
+    "states": dict, "judged": list, "converted": bool, "handoff": str, "tags": list, "drawn": dict,
 }  # fmt: skip
 _KIND_NAMES = {
     str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "an object",
@@ -209,7 +210,9 @@ def _message(kind: str, data: dict[str, Any], where: Place, position: int, waiti
         message["content"] = content = json.dumps(content, ensure_ascii=False)
     if kind == "user" and isinstance(content, str) and not content.strip():
         raise TranscriptError(f"{where}: the text is empty, expected what the user says")
-    if not isinstance(content, str) and not (kind == "assistant" and message.get("tool_calls")):
+    if kind == "user" and "images" in data:
+        message["content"] = with_images(content, data["images"], where)
+    elif not isinstance(content, str) and not (kind == "assistant" and message.get("tool_calls")):
         expected = "a 'result'" if kind == "tool" else "a 'text'"
         raise TranscriptError(f"{where}: it has no text, expected {expected}, or a 'message' with 'content'")
     if kind == "assistant":
@@ -265,7 +268,9 @@ def _about(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "tool":
         text = data.get("result", data.get("text"))
         failed = isinstance(text, str) and text.startswith("Error: ")
-        return {"name": str(data.get("name", "")), "status": str(data.get("status", "error" if failed else "ok"))}
+        drawn = {"drawn": data["drawn"]} if "drawn" in data else {}
+        status = str(data.get("status", "error" if failed else "ok"))
+        return {"name": str(data.get("name", "")), "status": status, **drawn}
     if kind == "assistant":
         further = {name: data[name] for name in ("usage", "reasoning", "judged", "converted") if name in data}
         return {"finish": str(data.get("finish", "stop"))} | further

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm import errors
 from swarmchat.swarm.agents.replay_rules import ReplayRules
-from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.encoding import encode_json, short_digest
 from swarmchat.swarm.conversation.hooks import Hooks
 from swarmchat.swarm.errors import ContextTooLong, ModelError, ScriptError
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk, ToolCall
@@ -207,9 +207,9 @@ class ReplayTools:
             await self._recording.stopped_here()
         if result is not None:
             ctx.draws.repeat(result.drawn)
-        # A hand-written transcript holds the result of an agent's task, and not what the agent did for it.
-        written = result is not None and outcome.task != ""
-        if self._real and not isinstance(tool, ExternalTool) and not written:
+        # The transcript holds no answers to an agent that works on a task, only what it came to.
+        is_repeated = isinstance(tool, ExternalTool) or (tool.gives_task and result is not None)
+        if self._real and not is_repeated:
             self._asked[outcome.call.id] = deque() if result is None else result.asked
             text = await tool.run(ctx, arguments)
             # What may differ must not change the requests after it.
@@ -286,8 +286,8 @@ class ReplayTools:
         raise ToolFailure(f"the transcript holds no answer to what the tool asked ({kind})")
 
 
-class RecordedHandoffs(Hooks):
-    """Does with handoffs what the hooks of the recorded session did."""
+class RecordedHooks(Hooks):
+    """Does with handoffs and results what the hooks of the recorded session did."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
@@ -302,6 +302,14 @@ class RecordedHandoffs(Hooks):
         if results[0].status == "denied":
             return Denied(results[0].text.removeprefix(DENIED_BECAUSE))
         return results[0].handoff
+
+    async def after_tool(self, ctx: "Context", call: ToolCall, result: str) -> str | Denied | None:
+        """Return what was made of the same result of a tool that runs; a recorded result is the changed one."""
+        recorded = dict(self._recording.results).get(call.id)
+        if recorded is None or recorded.replaced_digest != short_digest(result):
+            return None
+        reason = recorded.text.removeprefix("Error: ")
+        return recorded.text if recorded.status == "ok" or reason == recorded.text else Denied(reason)
 
 
 def _asked(record: Record) -> dict[str, Any]:

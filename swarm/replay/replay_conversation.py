@@ -19,7 +19,7 @@ from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.replay.recorded_model import (
-    RecordedHandoffs,
+    RecordedHooks,
     Recording,
     ReplayModel,
     ReplayTools,
@@ -64,7 +64,7 @@ class ReplayConversation(Conversation):
         self.ask_user = tools.ask_user
         self.follow(recording.order)
         if not live:
-            self.hooks = HookChain([RecordedHandoffs(recording)])
+            self.hooks = HookChain([RecordedHooks(recording)])
             self.ask_model = tools.ask_model
             self.run_tool = tools.run
             self.approver = tools.approve

@@ -56,7 +56,7 @@ from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel
 from swarmchat.swarm.replay.recorded_output import recorded_output
 from swarmchat.swarm.replay.replay_conversation import ReplayConversation
 from swarmchat.swarm.replay.script import Action, agent_after, split_actions
-from swarmchat.swarm.replay.stand_in import swarm_of
+from swarmchat.swarm.replay.stand_in import offered_tools, swarm_of
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.tool import Tool
 
@@ -223,7 +223,7 @@ class _Replay:
         # The recorded swarm may have had another name.
         conversation.primitives.session_scope = self.swarm.scope
         conversation.about = about
-        conversation.recorded_tools = [record for record in self.conversation.records if record.type == "tools"]
+        conversation.recorded_tools = offered_tools(self.conversation, self.swarm)
         conversation.initial_reserve = conversation.settings.reserve
         conversation.repeat(self.recording, self.rules, real=self.mode == "tools", live=self.live)
         if not self.live:

@@ -37,6 +37,8 @@ class RecordedResult:
     """The images beside the text, as content parts."""
     started: Sequence[Record] = ()
     """The records of the tasks in the background that the tool started."""
+    replaced_digest: str | None = None
+    """The digest of the tool's own result, if a hook changed or refused it."""
     drawn: Any = None
     """The times and ids that the tool drew, as `Draws` records them."""
 
@@ -329,8 +331,9 @@ def read_result(record: Record) -> RecordedResult:
             if text.startswith(".\n", end):
                 arguments, text = text[len(EDITED) : end], text[end + 2 :]
     status, name = str(record.data.get("status", "ok")), str(record.data.get("name", ""))
-    drawn = record.data.get("drawn")
-    return RecordedResult(status, text, name, arguments, shown=others_of(record.message), drawn=drawn)
+    result = RecordedResult(status, text, name, arguments, shown=others_of(record.message))
+    result.drawn, result.replaced_digest = record.data.get("drawn"), record.data.get("replaced_digest")
+    return result
 
 
 def _failure(records: Sequence[Record]) -> tuple[str, str] | None:

@@ -7,6 +7,7 @@ from swarmchat.swarm.agents.agent import BACK, DEFAULT_SWARM, Agent, Swarm
 from swarmchat.swarm.agents.loader import EXAMPLES, load_swarm
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.messages import calls_of
+from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.tools.context import ArgumentsError
 from swarmchat.swarm.tools.tool import Tool
@@ -41,6 +42,17 @@ def swarm_of(conversation: RecordedConversation) -> Swarm:
     """Return a swarm of one agent without instructions: a conversation from elsewhere brings its own."""
     agent = Agent("assistant", "", tools=[_AnyTool(name, _never) for name in _tools_called(conversation)])
     return Swarm(str(conversation.about.get("swarm") or "replay"), [agent])
+
+
+def offered_tools(conversation: RecordedConversation, swarm: Swarm) -> list[Record]:
+    """Return the records of what MCP servers offered; for a hand-written conversation, made of the tools it calls."""
+    if not conversation.by_hand:
+        return [record for record in conversation.records if record.type == "tools"]
+    own = {tool.name for agent in swarm.agents for tool in agent.own_tools}
+    names = [name for name in _tools_called(conversation) if name not in own]
+    # Nobody wrote down their schemas, so any arguments fit.
+    tools = [{"name": name, "parameters": {"type": "object"}} for name in names]
+    return [Record("tools", -1, 0, "", agent.name, {"tools": tools}) for agent in swarm.agents if tools]
 
 
 def _tools_called(conversation: RecordedConversation) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from swarmchat.swarm.common.encoding import decode_json, encode_json
+from swarmchat.swarm.images.parts import url_of
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.persistence.log import hidden_turns
 from swarmchat.swarm.persistence.records import Record
@@ -84,14 +85,26 @@ def _turn(action: Action, *, whole: bool) -> list[Step] | None:
     outcome = outcome_of(action.turn, action.records, agent_after(action), {})
     if types & {"error", "ask_user"} or {"before", "output"} & first.data.keys() or action.killed:
         return None
-    steps = [
-        ("user", {"text": action.text}) if isinstance(action.question, str) else ("user", {"message": first.message})
-    ]
+    question = _question(action)
     answers = list(answer_steps(action.outputs, whole=whole))
-    if None in answers or (action.breaks_off and not outcome.refused):
+    if question is None or None in answers or (action.breaks_off and not outcome.refused):
         return None
-    steps += [step for step in answers if step is not None]
-    return [*steps, ("expect", _expected(action, outcome))]
+    steps = [step for step in answers if step is not None]
+    return [("user", question), *steps, ("expect", _expected(action, outcome))]
+
+
+def _question(action: Action) -> dict[str, Any] | None:
+    """Return the fields of a question: its text and its images; ``None`` if it holds something else."""
+    if isinstance(action.question, str):
+        return {"text": action.text}
+    content = action.records[0].message.get("content")
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    texts = [str(part.get("text", "")) for part in parts if part.get("type") == "text"]
+    images = [url_of(part) for part in parts if part.get("type") == "image_url"]
+    stored = any(url.startswith("blob:") for url in images)
+    if len(texts) + len(images) < len(parts) or not images or stored:
+        return None
+    return ({"text": "\n".join(texts)} if texts else {}) | {"images": images}
 
 
 def answer_steps(outputs: Sequence[RecordedReply], *, whole: bool = True) -> Iterator[Step | None]:
@@ -159,6 +172,8 @@ def _result(result: RecordedResult) -> dict[str, Any]:
         fields["status"] = result.status
     if result.handoff is not None:
         fields["handoff"] = result.handoff
+    if result.drawn:
+        fields["drawn"] = result.drawn
     states = {
         str(change.data.get("name")): change.data.get("value") for change in result.changes if change.type == "state"
     }

@@ -1,6 +1,6 @@
 """Write conversations as tests, in YAML or JSONL, and write what a live replay brought into a test."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ _RECORDED = ("assistant", "tool")
 """The steps that a live replay brings."""
 
 _WIDTH = 110
+_SMALL = 76
+"""The characters of an object that is written on one line."""
 
 
 def write_test(conversation: WrittenConversation, path: Path) -> bytes:
@@ -27,16 +29,42 @@ def write_test(conversation: WrittenConversation, path: Path) -> bytes:
     lines = turns.decode().splitlines(keepends=True)
     # A blank line before each question but the first. All else on this level begins with a dash too.
     gaps = [number > 0 and line.startswith("- user:") for number, line in enumerate(lines)]
-    text = "".join("\n" * gap + f"  {line}" for gap, line in zip(gaps, lines, strict=True))
+    text = "".join("\n" * gap + (f"  {line}" if line.strip() else line) for gap, line in zip(gaps, lines, strict=True))
     return about + b"steps:\n" + text.encode()
+
+
+class _Flow(dict[str, Any]):
+    """An object that is written on one line."""
+
+
+class _FlowList(list[Any]):
+    """A list that is written on one line."""
 
 
 def _item(step: Step) -> dict[str, Any]:
     kind, fields = step
+    fields = {name: _compact(value) for name, value in fields.items()}
     short = SHORT.get(kind)
     if fields.keys() == {short} and not isinstance(fields[str(short)], dict):
         return {kind: fields[str(short)]}
     return {kind: fields}
+
+
+def _compact(value: Any) -> Any:
+    """Return ``value`` with small objects and lists in it on one line each, as people write them."""
+    if isinstance(value, dict):
+        inner = {name: _compact(each) for name, each in value.items()}
+        return _Flow(inner) if _is_small([*value, *value.values()]) else inner
+    if isinstance(value, list):
+        inner_list = [_compact(each) for each in value]
+        return _FlowList(inner_list) if _is_small(value) else inner_list
+    return value
+
+
+def _is_small(values: Sequence[Any]) -> bool:
+    """Whether ``values`` are plain, and short together."""
+    plain = not any(isinstance(value, dict | list) or "\n" in str(value) for value in values)
+    return bool(values) and plain and sum(len(str(value)) + 4 for value in values) <= _SMALL
 
 
 def _yaml(value: Any, name: str) -> bytes:
@@ -58,9 +86,21 @@ def _yaml(value: Any, name: str) -> bytes:
     def represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, "|" if "\n" in text.strip() else None)
 
+    def represent_flow(dumper: yaml.SafeDumper, value: _Flow) -> yaml.Node:
+        return dumper.represent_mapping("tag:yaml.org,2002:map", value, flow_style=True)
+
+    def represent_flow_list(dumper: yaml.SafeDumper, value: _FlowList) -> yaml.Node:
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+
     Dumper.add_representer(str, represent_text)
+    Dumper.add_representer(_Flow, represent_flow)
+    Dumper.add_representer(_FlowList, represent_flow_list)
     text = yaml.dump(value, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=_WIDTH, default_flow_style=False)
     return str(text).encode("utf-8", "replace")
+
+
+Turns = Mapping[int, Sequence[Sequence[Step]]]
+"""The steps of each turn of recorded conversations, by their numbers in the file, from 1."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +118,10 @@ class _Span:
     """The column of its key."""
 
 
-def record_answers(data: bytes, path: Path, turns: Sequence[Sequence[Sequence[Step]]]) -> bytes:
+def record_answers(data: bytes, path: Path, turns: Turns) -> bytes:
     """Return the test ``data`` with the answers and results in ``turns`` in place of those that it has.
 
-    ``turns`` has the steps of each turn of each conversation in the file. All else stays as it is, comments included.
-    Raises TranscriptError if the file has a form that cannot be edited.
+    All else stays as it is, comments included. Raises TranscriptError if the file has a form that cannot be edited.
     """
     if path.suffix.lower() in YAML_SUFFIXES:
         edited = _record_yaml(data.decode("utf-8-sig"), path, turns).encode()
@@ -94,19 +133,23 @@ def record_answers(data: bytes, path: Path, turns: Sequence[Sequence[Sequence[St
     return "".join(_record_jsonl(lines, turns)).encode()
 
 
-def _record_jsonl(lines: Sequence[str], turns: Sequence[Sequence[Sequence[Step]]]) -> Iterator[str]:
+def _record_jsonl(lines: Sequence[str], turns: Turns) -> Iterator[str]:
     from swarmchat.swarm.common.encoding import decode_json
 
-    waiting = [steps for conversation in turns for steps in conversation]
+    number = 0
+    waiting: list[Sequence[Step]] | None = None
     for line in lines:
         kind = decode_json(line)["type"] if line.strip() else ""
-        if kind not in _RECORDED:
+        if kind == "session" or (kind and not number):
+            number += 1
+            waiting = list(turns[number]) if number in turns else None
+        if kind not in _RECORDED or waiting is None:
             yield f"{line}\n"
-        if kind == "user":
+        if kind == "user" and waiting:
             yield from (encode_json({"type": step, **fields}).decode() + "\n" for step, fields in waiting.pop(0))
 
 
-def _record_yaml(text: str, path: Path, turns: Sequence[Sequence[Sequence[Step]]]) -> str:
+def _record_yaml(text: str, path: Path, turns: Turns) -> str:
     lines = text.splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines[-1] += "\n"
@@ -114,8 +157,10 @@ def _record_yaml(text: str, path: Path, turns: Sequence[Sequence[Sequence[Step]]
     position = 0
     # The column of the dash of the step before, if that was inserted or taken out.
     moved: int | None = None
-    for spans, conversation in zip(_spans(text, path, lines), turns, strict=True):
-        waiting = list(conversation)
+    for number, spans in enumerate(_spans(text, path, lines), 1):
+        if number not in turns:
+            continue
+        waiting = list(turns[number])
         for span in spans:
             edited += _outdented(lines[position : span.start], moved)
             position = span.end

@@ -275,6 +275,8 @@ class Outcome:
     """The tool's error, for its author. The model gets ``result``."""
     edited: bool = False
     """Whether the user changed the arguments."""
+    replaced_digest: str | None = None
+    """The digest of the tool's own result, if a hook changed or refused it."""
     approve: str = "auto"
     """The rule of the tool itself about approval: auto, ask or deny."""
     effects: bool | None = None

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import BackendError
 from swarmchat.swarm.common.cancellation import run_to_completion
-from swarmchat.swarm.context.request_texts import SHORT_DIGEST, new_texts, rules_digest
+from swarmchat.swarm.common.encoding import SHORT_DIGEST
+from swarmchat.swarm.context.request_texts import new_texts, rules_digest
 from swarmchat.swarm.context.rotation import Rotation
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import HandedOver, TurnEnded
@@ -159,6 +160,8 @@ class TurnRecorder:
                 data["approve"] = outcome.approve
             if outcome.effects is not None:
                 data["effects"] = outcome.effects
+            if outcome.replaced_digest is not None:
+                data["replaced_digest"] = outcome.replaced_digest
             data |= outcome.draws.for_record()
             self.add("tool", message=message, tokens=tokens, **data)
         self._changes.extend(changes)

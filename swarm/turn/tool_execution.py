@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from swarmchat.backends import BackendError
 from swarmchat.swarm.agents.handoffs import handoff_target
 from swarmchat.swarm.common.bounds import MAX_CALLS
+from swarmchat.swarm.common.encoding import short_digest
 from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.conversation.approval import approves
 from swarmchat.swarm.conversation.branching import new_task
@@ -233,12 +234,16 @@ class ToolCalls:
             if ctx.handoff_to is not None:
                 await self._follow_handoff(outcome, ctx.handoff_to)
         call = outcome.call
-        seen = await run_hooks(self._conversation, "after_tool", call, value=outcome.result, call_id=call.id)
+        own = outcome.result
+        seen = await run_hooks(self._conversation, "after_tool", call, value=own, call_id=call.id)
         if isinstance(seen, Denied):
             self._refuse(outcome, seen.reason)
             outcome.handoff = None
         else:
             outcome.result = seen
+        if outcome.result != own:
+            # The text stays out of the log: the hook may be there to hide it.
+            outcome.replaced_digest = short_digest(own)
         outcome.seconds = now() - started
         if outcome.edited:
             outcome.result = f"{EDITED}{outcome.call.arguments}.\n{outcome.result}"

@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from model_server import text, tool_calls
+from model_server import failure, text, tool_calls
+from pictures import picture
 from swarmchat.examples import helpdesk
+from swarmchat.swarm import ScriptedModel, Session, image_file, load_swarm
+from swarmchat.swarm.testing import call
 
 DIFFERENT, USAGE = 3, 2
 
@@ -63,6 +66,19 @@ def test_record_writes_answers_and_results_between_the_lines_of_the_author(progr
     assert written.read_text() == recorded
 
 
+def test_one_conversation_is_recorded_and_what_came_before_a_failure_stays(program, server):
+    path = program.folder / "t.yaml"
+    steps = "    steps:\n      - user: hi\n"
+    path.write_text("conversations:\n" + "".join(f"  - name: {name}\n{steps}" for name in "abc"))
+    server.reply(text("only b"))
+    done = program.invoke("replay", "--record", "t.yaml::b")
+    assert (done.err, done.code, path.read_text().count("assistant: only b")) == ("", 0, 1)
+    server.reply(text("now a"), failure(401))
+    done = program.invoke("replay", "--record", "t.yaml")
+    assert (done.code, "t.yaml: recorded 1 turn\n" in done.out) == (77, True)
+    assert [path.read_text().count(each) for each in ("now a", "only b", "assistant")] == [1, 1, 2]
+
+
 def test_record_writes_jsonl_too(program):
     path = program.folder / "a.jsonl"
     lines = [
@@ -82,6 +98,7 @@ def test_record_writes_jsonl_too(program):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
+        ("steps:\n  - user: hi\nparameters: [{a: 1}, {a: 2}]", ["-k", "a=1 or 1"], "1 of the 2 rows of its parameters"),
         ("steps: [{user: hi}]", [], "a step shares its line with others"),
         ("steps:\n  - user: hi\nparameters: [{a: 1}, {a: 1}]", [], "another row of its parameters is the same"),
         ("steps:\n  - user: hi", ["--update"], "leave out --mode, --update"),
@@ -209,3 +226,42 @@ def test_rules_on_the_command_line(program):
     assert program.invoke("replay", "t.yaml", "--normalize", "dates", "--ignore", "request.tokens").code == 0
     done = program.invoke("replay", "t.yaml", "--normalize", "date")
     assert (done.code, "unknown rule 'date' in 'normalize'; did you mean 'dates'?" in done.err) == (USAGE, True)
+
+
+TEAROOM = """\
+from swarmchat.swarm import Agent, Context, McpServer, Swarm, tool
+
+@tool
+def stamp(ctx: Context) -> str:
+    return f"{ctx.new_id('no-')} on {ctx.now():%Y-%m-%d}"
+
+expert = Agent("expert", "You know tea.", description="Knows tea")
+desk = Agent("desk", "You sell tea.", tools=[stamp, expert.as_tool(), "clock/*"])
+swarm = Swarm("tearoom", [desk], mcp=[McpServer("clock", "no-such-program")])
+"""
+
+
+def test_a_session_with_images_ids_and_tasks_becomes_a_test_that_runs_its_tools(program):
+    (program.folder / "room.py").write_text(TEAROOM)
+    (program.folder / "cup.png").write_bytes(picture())
+    swarm = load_swarm("room.py", program.folder)
+    answers = [call("stamp"), "Done.", call("expert", {"task": "green"}), "It is from Japan.", "A cup."]
+    model = ScriptedModel({"desk": answers, "expert": ["From Japan."]})
+    with Session.open(f"disk:{program.folder / 'store'}", model, swarm, client="ann", name="tea") as session:
+        cup = [{"type": "text", "text": "this?"}, image_file(program.folder / "cup.png")]
+        for question in ("stamp", "green?", cup):
+            session.ask_sync(question)
+    store = ("-b", f"disk:{program.folder / 'store'}", "--client", "ann")
+    assert program.invoke("sessions", "export", "tea", *store, "--as-test", "-o", "t.yaml").code == 0
+    written = program.folder / "t.yaml"
+    assert "  - user:\n      text: this?\n      images: [t-1.png]\n" in written.read_text()
+    assert (program.folder / "t-1.png").read_bytes() == picture()
+    # Nobody starts an MCP server for a replay: any arguments of a tool that is called fit.
+    asked = "  - user: time?\n  - assistant: {calls: [{clock/hour: {city: Lima}}]}\n  - tool: 12\n"
+    written.write_text(f"{written.read_text()}{asked}  - assistant: It is 12.\n  - expect: {{tools: [clock/hour]}}\n")
+    for mode in ("verify", "tools"):
+        done = program.invoke("replay", "t.yaml", "-S", "room.py", "--mode", mode)
+        assert (done.err, done.code) == ("", 0), done.out
+    written.write_text(written.read_text().replace("t-1.png", "t-2.png"))
+    done = program.invoke("replay", "t.yaml", "-S", "room.py")
+    assert (done.code, "t-2.png cannot be read: No such file" in done.err) == (65, True)

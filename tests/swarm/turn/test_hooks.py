@@ -290,7 +290,8 @@ def test_the_end_of_a_failed_turn_is_seen():
     "hooks",
     [[Change()], *([Refuse(point)] for point in ("turn", "request", "answer", "tool", "result", "handoff"))],
 )
-def test_a_replay_needs_no_hooks(tmp_path, hooks):
+@pytest.mark.parametrize("mode", ["verify", "tools"])
+def test_a_replay_needs_no_hooks(tmp_path, hooks, mode):
     async def scenario(recorder):
         steps = [*STEPS, call(buy, {"count": 1}), "Again."]
         async with await recorder.open(ScriptedModel(steps), options={"hooks": hooks}) as session:
@@ -300,7 +301,7 @@ def test_a_replay_needs_no_hooks(tmp_path, hooks):
                 except RequestDenied:
                     continue
 
-    record_and_replay(SWARM, scenario, tmp_path / "log.jsonl")
+    record_and_replay(SWARM, scenario, tmp_path / "log.jsonl", mode=mode)
 
 
 def test_a_changed_answer_of_a_type_is_checked():
