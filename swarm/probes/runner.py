@@ -16,6 +16,7 @@ from swarmchat.swarm.probes.checks import PROBES, ProbeFinding
 from swarmchat.swarm.probes.exchanges import ProbeExchange, exchanges
 from swarmchat.swarm.probes.results import ProbeResult, general_quirks, make_result
 from swarmchat.swarm.probes.transcript import ExchangeOutcome, ProbeTranscript, RecordedExchange, RecordingModel
+from swarmchat.swarm.providers.structured import TOOLS_OFF, WITHOUT_TOOLS
 from swarmchat.swarm.session.session import Session
 
 _MAX_TOKENS, _MAX_TOKENS_THINKING = 400, 2_000
@@ -34,6 +35,7 @@ _QUIRKS_OF_ADAPTATIONS = {
     "max-completion-tokens": "refuses_max_tokens",
     "without-max_tokens": "refuses_max_tokens",
     "no-tools": "refuses_tools",
+    TOOLS_OFF: "tools_off",
     "no-stream": "no_streaming",
     "no-stream-options": "no_usage",
 }
@@ -104,7 +106,7 @@ class ProbeRun:
             return [ProbeResult(probe.name, probe.about, "skipped", reason) for probe in probes]
         transcript, adaptations = await self._run_adapted(exchange, backend)
         results = []
-        refused = exchange.needs_tools and "no-tools" in transcript.adaptations
+        refused = exchange.needs_tools and not WITHOUT_TOOLS.isdisjoint(transcript.adaptations)
         for probe in probes:
             # What concerns the whole exchange is reported once, in the result of its first probe.
             first = probe is probes[0]
@@ -155,7 +157,7 @@ class ProbeRun:
         self._whole.replies += transcript.replies
         self._whole.outcomes += transcript.outcomes
         if exchange.needs_tools and self._tools_work is None:
-            self._tools_work = "refuses_tools" not in first.quirks
+            self._tools_work = first.quirks.keys().isdisjoint(("refuses_tools", "tools_off"))
         if exchange.name in ("weather", "two"):
             self._without_call += not (transcript.calls(successful=True) and transcript.text)
         self._unusable = self._unusable or (first.name == "answer" and first.status == "failed")
