@@ -251,6 +251,8 @@ def _applies(name: str, body: Mapping[str, Any]) -> bool:
     match name:
         case "no-response-format":
             return demands_output(body)
+        case "tools-off":
+            return "tools" in body
         case "no-stream-options":
             return "stream_options" in body
         case "no-stream":
