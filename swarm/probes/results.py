@@ -15,6 +15,8 @@ QUIRKS: Mapping[str, str] = {
     # The chat
     "answers_empty": f"check that the chat template fits the model: {_TEMPLATE}",
     "misses_questions": "use a larger model, or one that is trained to chat (often named -instruct), not a base model",
+    "refuses_questions": "use another model, or another chat template or system prompt on the server: this one refuses "
+    "a harmless question",
     "thinks_long": "reasoning used up the tokens: turn it off on the server, or raise max_tokens",
     "thinks_inline": "swarmchat removes the reasoning; better: use a reasoning parser (vLLM: --reasoning-parser)",
     "repeats_itself": "raise the repetition penalty, or use a less quantised model",
