@@ -31,8 +31,8 @@ def list_models(*, flags: options.Flags, as_json: options.Json = False) -> None:
 def probe_model(*, flags: options.Flags, quick: Quick = False, as_json: options.Json = False) -> None:
     """Send small requests to a model; report what it gets wrong and how that is handled.
 
-    Takes about 20 requests and 10,000 tokens; after 24 requests or 15,000 tokens no further probe begins. Exit code 0
-    if all probes ran, whatever they found; 4 if the model cannot even chat.
+    Takes about 20 requests and 10,000 tokens, and never more than 24 requests and 15,000 tokens. Exit code 0 if all
+    probes ran, whatever they found; 4 if the model cannot even chat.
 
     \b
     swarmchat models test -m qwen3:8b --base-url http://localhost:11434/v1

@@ -13,7 +13,7 @@ class Models:
         self.default = default
         self._make = make
         self._made: dict[str, Model] = {}
-        self._discovered: list[Model] = []
+        self._warned_about: list[Model] = []
 
     @property
     def is_one(self) -> bool:
@@ -30,14 +30,14 @@ class Models:
 
     async def discover(self, model: Model, swarm: Swarm) -> list[str]:
         """Have ``model`` find out its window, once; return a warning if it cannot call the tools of ``swarm``."""
-        # Compared by identity: a model of a program may have any equality.
-        if any(model is each for each in self._discovered):
-            return []
-        self._discovered.append(model)
         if not isinstance(model, DiscoverableModel):
             return []
         await model.discover()
-        if model.facts.tools is not False or not any(agent.tools or agent.targets for agent in swarm.agents):
+        # Compared by identity: a model of a program may have any equality.
+        if model.facts.tools is not False or any(model is each for each in self._warned_about):
+            return []
+        self._warned_about.append(model)
+        if not any(agent.tools or agent.targets for agent in swarm.agents):
             return []
         return [f"the chat template of {model.name} has no tools: calls are only found if it writes them as text"]
 

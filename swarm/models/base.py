@@ -277,7 +277,7 @@ class DiscoverableModel(Model, Protocol):
     """What the server reported."""
 
     async def discover(self) -> None:
-        """Ask the server, once. Raises nothing."""
+        """Ask the server, unless it has answered already; called before each turn. Raises nothing."""
         ...
 
 

@@ -141,17 +141,18 @@ class OpenAIModel:
     async def discover(self) -> None:
         """Ask a server for the model's real window, once, unless it is given.
 
-        Sets ``facts``. No answer, or a wrong one, is no error: the first request will tell.
+        Sets ``facts``. No answer, or a wrong one, is no error: the first request will tell. A server that is still
+        loading its model is asked again by the next call.
         """
         if self._discovered or self._context_window is not None:
             return
         self._discovered = True
         if self._server.is_local or not known_context_window(self.served_as):
-            self.facts = facts_in_models(
-                await self._server.read(self.address + self._server.version_path + "/models"), self.served_as
-            )
-        if self._server.is_local:
-            props = facts_in_props(await self._server.read(re.sub(r"/v\d+$", "", self.address) + "/props"))
+            models = await self._server.read(self.address + self._server.version_path + "/models")
+            self._discovered = models is not None
+            self.facts = facts_in_models(models or b"", self.served_as)
+        if self._server.is_local and self._discovered:
+            props = facts_in_props(await self._server.read(re.sub(r"/v\d+$", "", self.address) + "/props") or b"")
             self.facts = ServerFacts(props.window or self.facts.window, props.tools)
 
     def warm_up(self) -> None:

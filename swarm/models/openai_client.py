@@ -301,15 +301,18 @@ class OpenAIServer:
             raise self.errors.web_page()
         return response.content
 
-    async def read(self, url: str, seconds: float = 2.0) -> bytes:
-        """Return what ``GET url``, an address of this server, answers within ``seconds``; nothing if it fails."""
+    async def read(self, url: str, seconds: float = 2.0) -> bytes | None:
+        """Return what ``GET url``, an address of this server, answers within ``seconds``; nothing if it fails.
+
+        ``None``: the server is still loading its model.
+        """
         with suppress(ModelError):
             self.check_key()
             # A thread: if the caller is cancelled, the openai package may leave a half-open connection behind.
             return await asyncio.to_thread(self._get, url, seconds)
         return b""
 
-    def _get(self, url: str, seconds: float) -> bytes:
+    def _get(self, url: str, seconds: float) -> bytes | None:
         headers = ({"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}) | self._headers
         url += f"?{urlencode(self._query)}" if self._query else ""
         proxies = [ProxyHandler({})] if self.is_local else []
@@ -326,6 +329,8 @@ class OpenAIServer:
                 deadline = time.monotonic() + seconds
                 while len(body) < _MAX_FACTS and time.monotonic() < deadline and (part := response.read1(65_536)):
                     body += part
+            if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                return None
             return body if response.status == HTTPStatus.OK else b""
         return b""
 

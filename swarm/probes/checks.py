@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.context.view import reads_less
 from swarmchat.swarm.conversation.events import HandedOver, ToolFinished
 from swarmchat.swarm.probes.exchanges import CODE_WORD
@@ -67,14 +68,29 @@ def quoted_answer(transcript: ProbeTranscript) -> str:
 
 # The chat.
 
+_PARIS = r"par[ií]s(?!on|\?)|parigi|parijs|pari[žz]|pary[żz]|париж|παρίσι|巴黎|パリ|파리|باريس|פריז|पेरिस|ปารีส"
+"""The answer to the plain question, also in other languages."""
+_REFUSAL = lazy_pattern(
+    r"\b(?:can(?:no|['’])?t|unable to|not able to|won['’]t|not allowed to) (?:\w+ ){0,2}?"
+    r"(?:help|assist|answer|do|provide|fulfil|comply|discuss|share|respond)|\bas an ai\b",
+    re.IGNORECASE,
+)
+_FAILURE = lazy_pattern(
+    r"\b(?:not?|can(?:no|['’])?t|\w+n['’]t|unable|fail\w*|error|sorry|unfortunately|out of|broken|problem)\b",
+    re.IGNORECASE,
+)
+_INVENTED = lazy_pattern(r"\d[\d.,]*\d")
+"""A reading of a meter that could not be read."""
+
 
 def _answer(transcript: ProbeTranscript) -> ProbeFinding:
     first = transcript.replies[0].answer
     if not transcript.text and first is not None and first.finish == "length":
         return _failed("no answer before the token limit", "thinks_long")
     seen = f"{quoted_answer(transcript)} in {transcript.replies[-1].seconds:.1f} s"
-    if transcript.text and not _fits(transcript, r"paris(?!on|\?)", "capital of france?"):
-        return _failed(f"no answer to the question: {seen}", "misses_questions")
+    if transcript.text and not _fits(transcript, _PARIS, "capital of france?"):
+        quirk = "refuses_questions" if _REFUSAL.search(transcript.text) else "misses_questions"
+        return _failed(f"no answer to the question: {seen}", quirk)
     return _verdict(transcript.text, seen, otherwise="failed")
 
 
@@ -279,7 +295,10 @@ def _tool_name(transcript: ProbeTranscript) -> ProbeFinding:
 def _tool_error(transcript: ProbeTranscript) -> ProbeFinding:
     if not transcript.calls():
         return _without_call(transcript, "read_meter")
-    return _verdict(transcript.text, quoted_answer(transcript), "stuck_on_tool_errors", otherwise="failed")
+    text = transcript.text
+    if _INVENTED.search(text) and not _FAILURE.search(text):
+        return _failed(f"invented a result: {quoted(text)}", "ignores_results")
+    return _verdict(text, quoted_answer(transcript), "stuck_on_tool_errors", otherwise="failed")
 
 
 def _must_not_call(quirk: str, expected: str = "", question: str = "") -> Callable[[ProbeTranscript], ProbeFinding]:
@@ -304,7 +323,10 @@ def _handoff(transcript: ProbeTranscript) -> ProbeFinding:
 
 
 def _history(transcript: ProbeTranscript) -> ProbeFinding:
-    return _verdict(transcript.text, quoted_answer(transcript), otherwise="quirk")
+    text, seen = transcript.text, quoted_answer(transcript)
+    if text and not transcript.calls(1, successful=True) and not re.search(r"rom[ea]|37|hail", text, re.IGNORECASE):
+        return ProbeFinding("quirk", f"no answer to the question: {seen}", ("misses_questions",))
+    return _verdict(text, seen, otherwise="quirk")
 
 
 PROBES = (

@@ -15,6 +15,8 @@ QUIRKS: Mapping[str, str] = {
     # The chat
     "answers_empty": f"check that the chat template fits the model: {_TEMPLATE}",
     "misses_questions": "use a larger model, or one that is trained to chat (often named -instruct), not a base model",
+    "refuses_questions": "use another model, or another chat template or system prompt on the server: this one refuses "
+    "a harmless question",
     "thinks_long": "reasoning used up the tokens: turn it off on the server, or raise max_tokens",
     "thinks_inline": "swarmchat removes the reasoning; better: use a reasoning parser (vLLM: --reasoning-parser)",
     "repeats_itself": "raise the repetition penalty, or use a less quantised model",
@@ -35,8 +37,9 @@ QUIRKS: Mapping[str, str] = {
     "refuses_request": "read the server's reason, and look for a newer version",
     "server_errors": "read the server's log: some servers cannot parse the output of their own model",
     # Calls of tools
-    "refuses_tools": "use agents without tools, or another model: the server does not accept tools for this one "
-    "(llama.cpp: start it with --jinja)",
+    "refuses_tools": "use agents without tools, or another model: the server does not accept tools for this one",
+    "tools_off": "start the server with the switch for tools (llama.cpp: --jinja, vLLM: --enable-auto-tool-choice and "
+    "--tool-call-parser)",
     "no_calls": f"{_LARGER}; or {_TEMPLATE}",
     "leaks_calls_as_text": f"swarmchat finds the calls in the text; better: {_TEMPLATE}",
     "leaks_calls_in_unknown_form": f"swarmchat does not know this form of calls in text: {_TEMPLATE}",

@@ -12,17 +12,17 @@ from swarmchat.swarm.conversation.events import HandedOver, Retrying, ToolFinish
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import ContextTooLong, LimitReached, ModelRefused, ModelUnavailable, OverBudget, SwarmError
 from swarmchat.swarm.models.base import Model
+from swarmchat.swarm.probes.budget import MOST_REQUESTS, MOST_TOKENS, BudgetSpent, ProbeBudget
 from swarmchat.swarm.probes.checks import PROBES, ProbeFinding
 from swarmchat.swarm.probes.exchanges import ProbeExchange, exchanges
 from swarmchat.swarm.probes.results import ProbeResult, general_quirks, make_result
-from swarmchat.swarm.probes.transcript import ExchangeOutcome, ProbeTranscript, RecordedExchange, RecordingModel
+from swarmchat.swarm.probes.transcript import ExchangeOutcome, ProbeTranscript, RecordingModel
+from swarmchat.swarm.providers.structured import TOOLS_OFF, WITHOUT_TOOLS
 from swarmchat.swarm.session.session import Session
 
 _MAX_TOKENS, _MAX_TOKENS_THINKING = 400, 2_000
 _MAX_REQUESTS = 5
 """In one turn; the rescue may add some."""
-_MOST_REQUESTS, _MOST_TOKENS = 24, 15_000
-"""Of the whole run: once they are reached, no further exchange begins."""
 _LONG_TOKENS = 6_000
 """Tokens of the long exchange."""
 _ENOUGH = 2
@@ -34,6 +34,7 @@ _QUIRKS_OF_ADAPTATIONS = {
     "max-completion-tokens": "refuses_max_tokens",
     "without-max_tokens": "refuses_max_tokens",
     "no-tools": "refuses_tools",
+    TOOLS_OFF: "tools_off",
     "no-stream": "no_streaming",
     "no-stream-options": "no_usage",
 }
@@ -57,11 +58,9 @@ class ProbeRun:
 
     results: list[ProbeResult] = field(default_factory=list, init=False)
     """The results so far."""
-    requests: int = field(default=0, init=False)
-    tokens: int = field(default=0, init=False)
-    """Tokens of requests and answers, by the server's count where it reports one."""
     seconds: float = field(default=0.0, init=False)
 
+    _budget: ProbeBudget = field(default_factory=ProbeBudget, init=False)
     _parameters: dict[str, Any] = field(
         default_factory=lambda: {"temperature": 0, "max_tokens": _MAX_TOKENS}, init=False
     )
@@ -75,6 +74,16 @@ class ProbeRun:
     """The number of exchanges in which all rescue steps were of no use."""
     _whole: ProbeTranscript = field(default_factory=lambda: ProbeTranscript([], [], []), init=False)
     """All exchanges together."""
+
+    @property
+    def requests(self) -> int:
+        """The number of requests that were sent, also of repeated ones."""
+        return self._budget.requests
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of requests and answers, by the server's count where it reports one."""
+        return self._budget.tokens
 
     async def run(self) -> AsyncGenerator[ProbeResult, None]:
         """Yield the result of each probe as soon as it is known.
@@ -104,7 +113,7 @@ class ProbeRun:
             return [ProbeResult(probe.name, probe.about, "skipped", reason) for probe in probes]
         transcript, adaptations = await self._run_adapted(exchange, backend)
         results = []
-        refused = exchange.needs_tools and "no-tools" in transcript.adaptations
+        refused = exchange.needs_tools and not WITHOUT_TOOLS.isdisjoint(transcript.adaptations)
         for probe in probes:
             # What concerns the whole exchange is reported once, in the result of its first probe.
             first = probe is probes[0]
@@ -129,15 +138,15 @@ class ProbeRun:
             return "no good answer to a plain question"
         if exchange.long and self.quick:
             return "--quick"
-        if self.requests >= _MOST_REQUESTS or self.tokens + _LONG_TOKENS * exchange.long >= _MOST_TOKENS:
-            return f"the test has taken {self.requests} requests and {self.tokens:,} tokens"
+        if self.requests >= MOST_REQUESTS or self.tokens + _LONG_TOKENS * exchange.long >= MOST_TOKENS:
+            return self._budget.spent
         if exchange.needs_tools and self._without_call >= _ENOUGH:
             return f"no call led to an answer in {_ENOUGH} conversations"
         return "the server does not accept tools" if exchange.needs_tools and self._tools_work is False else ""
 
     def _error_finding(self, exchange: ProbeExchange, error: SwarmError) -> ProbeFinding:
         match error:
-            case OverBudget():
+            case OverBudget() | BudgetSpent():
                 return ProbeFinding("skipped", str(error))
             case ContextTooLong():
                 # A server that reports it is fine: turns are then left out in time.
@@ -155,8 +164,8 @@ class ProbeRun:
         self._whole.replies += transcript.replies
         self._whole.outcomes += transcript.outcomes
         if exchange.needs_tools and self._tools_work is None:
-            self._tools_work = "refuses_tools" not in first.quirks
-        if exchange.name in ("weather", "two"):
+            self._tools_work = first.quirks.keys().isdisjoint(("refuses_tools", "tools_off"))
+        if exchange.name in ("weather", "two") and not isinstance(transcript.error, BudgetSpent):
             self._without_call += not (transcript.calls(successful=True) and transcript.text)
         self._unusable = self._unusable or (first.name == "answer" and first.status == "failed")
         if any(reply.reasoned or "<think" in reply.text for reply in transcript.replies):
@@ -183,12 +192,12 @@ class ProbeRun:
 
     async def _run_once(self, exchange: ProbeExchange, backend: Backend) -> ProbeTranscript:
         """Run ``exchange`` in a session of its own. Raises the errors that end the whole run."""
-        model = RecordingModel(self.model, exchange.history)
+        model = RecordingModel(self.model, self._budget, exchange.history)
         transcript = ProbeTranscript(model.replies, [], model.adaptations)
         # A model that was asked again in vain is not asked again each time.
         rescue, limit = (None, _MAX_REQUESTS) if self._lost < 2 else (_WITHOUT_REQUESTS, 2)
         settings = SessionSettings(
-            max_requests=min(limit, _MOST_REQUESTS - self.requests) + len(exchange.history),
+            max_requests=limit + len(exchange.history),
             parameters={**self._parameters, **exchange.parameters},
             rescue=rescue,
         )
@@ -202,7 +211,7 @@ class ProbeRun:
                                 self.on_retry(event)
                             # Calls that run together finish one by one, all before the next request.
                             transcript.outcomes.append(ExchangeOutcome(turn, len(model.replies) - 1, event))
-            except (ModelRefused, ContextTooLong, LimitReached, OverBudget, ModelUnavailable) as error:
+            except (ModelRefused, ContextTooLong, LimitReached, OverBudget, BudgetSpent, ModelUnavailable) as error:
                 # A server that worked before may fail at this answer only, as Ollama does with calls it cannot parse
                 # (ollama/ollama#17638).
                 failed_once = self.results and re.search(r" says \(5\d\d\)", str(error))
@@ -210,8 +219,6 @@ class ProbeRun:
                     raise
                 transcript.error = error
             finally:
-                self.requests += len(model.replies)
-                self.tokens += sum(map(_tokens_of, model.replies))
                 unanswered = any(not end.recovered for end in transcript.ends)
                 self._lost += unanswered or isinstance(transcript.error, LimitReached)
         return transcript
@@ -230,10 +237,3 @@ def _thinks_long(transcript: ProbeTranscript) -> bool:
     """Whether reasoning used up all tokens: an answer was cut before any text or call."""
     answers = [reply.answer for reply in transcript.replies if reply.answer is not None]
     return any(each.finish == "length" and not each.text.strip() and not each.tool_calls for each in answers)
-
-
-def _tokens_of(reply: RecordedExchange) -> int:
-    """Return the tokens of request and answer as the server counts them, else by four characters per token."""
-    usage = (reply.answer.usage if reply.answer is not None else None) or {}
-    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    return sum(count for count in counts if isinstance(count, int)) or len(reply.request.body()) // 4

@@ -11,7 +11,8 @@ from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.conversation.events import Event, Rescued, ToolFinished, TurnEnded
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models import base
-from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk
+from swarmchat.swarm.models.base import Adapted, Answer, ModelEvent, ModelRequest, ReasoningChunk, Retry, TextChunk
+from swarmchat.swarm.probes.budget import ProbeBudget
 
 
 @dataclass
@@ -36,6 +37,13 @@ class RecordedExchange:
     def text(self) -> str:
         """The text before any repair."""
         return self.answer.text if self.answer is not None else "".join(self.texts)
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """The tokens of request and answer as the server counts them; 0 if it does not."""
+        usage = (self.answer.usage if self.answer is not None else None) or {}
+        prompt, answer = (usage.get(name) for name in ("prompt_tokens", "completion_tokens"))
+        return max(0, prompt) if isinstance(prompt, int) else 0, max(0, answer) if isinstance(answer, int) else 0
 
     @property
     def stop_reasons(self) -> list[str]:
@@ -75,10 +83,11 @@ def _objects(value: object) -> list[Mapping[str, Any]]:
 class RecordingModel:
     """Forwards requests to ``inner``, and records each exchange in ``replies``. Does not close ``inner``.
 
-    The answers of ``history`` are given first, without a request.
+    The answers of ``history`` are given first, without a request. What ``budget`` does not allow is not sent.
     """
 
-    def __init__(self, inner: base.Model, history: Sequence[Answer] = ()) -> None:
+    def __init__(self, inner: base.Model, budget: ProbeBudget, history: Sequence[Answer] = ()) -> None:
+        self._budget = budget
         self._history = deque(history)
         self.name, self.context_window = inner.name, inner.context_window
         self._inner = inner
@@ -87,22 +96,29 @@ class RecordingModel:
         """Names of the adaptations that were learned."""
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Answer ``request``; see ``Model.stream``."""
+        """Answer ``request``; see ``Model.stream``. Raises BudgetSpent."""
         if self._history:
             yield self._history.popleft()
             return
+        self._budget.begin(request)
         reply = RecordedExchange(request)
         self.replies.append(reply)
         if isinstance(self._inner, base.ObservableModel):
             reply.objects = []
             self._inner.on_object = reply.objects.append
         clock = asyncio.get_running_loop().time
-        started = clock()
+        started, characters = clock(), 0
         try:
             async with aclosing(self._inner.stream(request)) as events:
                 async for event in events:
-                    if isinstance(event, TextChunk | ReasoningChunk) and reply.first is None:
-                        reply.first = clock() - started
+                    if isinstance(event, TextChunk | ReasoningChunk):
+                        if reply.first is None:
+                            reply.first = clock() - started
+                        characters += len(event.text)
+                        self._budget.check_answer(request, characters)
+                    elif isinstance(event, Adapted) or (isinstance(event, Retry) and "loading" not in event.reason):
+                        # A server that is loading its model has not read the request.
+                        self._budget.repeat()
                     if isinstance(event, TextChunk):
                         reply.texts.append(event.text)
                     elif isinstance(event, Answer):
@@ -113,6 +129,9 @@ class RecordingModel:
                     yield event
         finally:
             reply.seconds = clock() - started
+            calls = reply.answer.tool_calls if reply.answer is not None else ()
+            characters += sum(len(call.name) + len(call.arguments) for call in calls)
+            self._budget.end(request, *reply.counted, characters)
 
     async def close(self) -> None:
         """Do nothing: the owner of the inner model closes it."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.providers.messages import MessageForm
-from swarmchat.swarm.providers.structured import NO_FORMAT, demands_output
+from swarmchat.swarm.providers.structured import NO_FORMAT, TOOLS_OFF, WITHOUT_TOOLS, demands_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +165,21 @@ ADAPTATIONS = (
         "mistralai/mistral-inference#236 (Mistral)",
     ),
     Adaptation(
+        TOOLS_OFF,
+        "NO TOOLS are offered: the server was started without them. Start it again with the switch that turns them on "
+        "(llama.cpp: --jinja, vLLM: --enable-auto-tool-choice and --tool-call-parser)",
+        r"tools? param requires|--jinja|enable-auto-tool-choice",
+        "llama.cpp, vllm-project/vllm#14682",
+    ),
+    Adaptation(
         "no-tools",
         "NO TOOLS are offered: this model cannot call them",
-        r"does not support (?:tools|tool use|function)|tools? param requires"
+        r"does not support (?:tools|tool use|function)"
         r"|(?<!parallel )(?:tools\W?|(?:tool|function) (?:use|call\w*)|functions) (?:is|are) not (?:supported|enabled)"
-        r"|no endpoints found that support tool use|enable-auto-tool-choice|unknown variant \W{0,2}tool\b"
+        r"|no endpoints found that support tool use|unknown variant \W{0,2}tool\b"
         r"|(?:parameter|argument|field)s?(?: supplied)?\W{1,4}tools\b"
         r"|\btools\W{1,8}(?:msg\W{1,5})?extra (?:inputs|fields) (?:are )?not permitted",
-        "ollama/ollama#8517, OpenRouter, vllm-project/vllm#14682, edison7009/EchoBird#155, partITech/php-mistral#76",
+        "ollama/ollama#8517, OpenRouter, edison7009/EchoBird#155, partITech/php-mistral#76",
     ),
 )
 """In the order in which they are tried: a text that names two things is first taken for the earlier one."""
@@ -244,11 +251,15 @@ def _applies(name: str, body: Mapping[str, Any]) -> bool:
     match name:
         case "no-response-format":
             return demands_output(body)
+        case "tools-off":
+            return "tools" in body
         case "no-stream-options":
             return "stream_options" in body
         case "no-stream":
             return bool(body.get("stream"))
-        case "no-tools" | "empty-parameters" | "short-descriptions" | "no-open-objects" | "no-alternatives":
+        case (
+            "tools-off" | "no-tools" | "empty-parameters" | "short-descriptions" | "no-open-objects" | "no-alternatives"
+        ):
             return "tools" in body
         case "max-completion-tokens":
             return "max_tokens" in body
@@ -291,7 +302,7 @@ def apply_adaptations(adaptations: Collection[str], fields: Mapping[str, Any]) -
         changed.pop("stream_options", None)
     if "no-reasoning-effort" in adaptations and "tools" in changed:
         changed["reasoning_effort"] = "none"
-    if "no-tools" in adaptations:
+    if not WITHOUT_TOOLS.isdisjoint(adaptations):
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             changed.pop(name, None)
     return {name: value for name, value in changed.items() if _DROPPED + name not in adaptations}
@@ -307,15 +318,21 @@ class LearnedAdaptations:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._servers: dict[str, dict[str, list[str]]] | None = None
+        self._started_without_tools: set[tuple[str, str]] = set()
+        """Servers and models that get ``TOOLS_OFF``."""
 
     def of(self, server: str, model: str) -> tuple[str, ...]:
         """Return the names of the adaptations of ``model`` on ``server``."""
         if self._servers is None:
             self._servers = self._read()
-        return tuple(self._servers.get(server, {}).get(model, ()))
+        off = (TOOLS_OFF,) if (server, model) in self._started_without_tools else ()
+        return (*self._servers.get(server, {}).get(model, ()), *off)
 
     def add(self, server: str, model: str, adaptation: str) -> None:
         """Remember ``adaptation``."""
+        if adaptation == TOOLS_OFF:
+            self._started_without_tools.add((server, model))
+            return
         # Read again: another process may have learned something meanwhile.
         self._servers = self._read() if self._path is not None else self._servers or {}
         names = self._servers.setdefault(server, {}).setdefault(model, [])

@@ -41,6 +41,10 @@ def retry_after(
     case.
     """
     now = now or datetime.now(UTC)
+    # litellm passes the headers of the provider on under names of its own.
+    prefix = "llm_provider-"
+    behind = {name.lower().removeprefix(prefix): headers[name] for name in headers if name.lower().startswith(prefix)}
+    headers = {**behind, **{name.lower(): headers[name] for name in headers}} if behind else headers
     for field, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
         if re.fullmatch(r"\s*\d+(\.\d+)?\s*", headers.get(field, ""), re.ASCII):
             return float(headers[field]) / unit

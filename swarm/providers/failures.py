@@ -139,6 +139,7 @@ _REFUSAL_IN_500 = re.compile(r"--jinja|validation errors? for|unsupported param|
 _NO_MEMORY = re.compile(r"requires more (?:system )?memory|out of memory|insufficient (?:memory|vram)", re.IGNORECASE)
 LOADING = re.compile(r"loading model|model(?: \S{1,200})? is (?:currently )?loading|still loading", re.IGNORECASE)
 _NO_MONEY = re.compile(r"insufficient[_ ](?:quota|balance|funds|credit)|payment required|budget has been exc", re.I)
+_QUOTA = re.compile("exceeded your current quota", re.I)  # Gemini says it of a limit per minute too, with a delay.
 _NOT_FOUND = re.compile(r"unexpected endpoint|.{0,40}invalid model name passed", re.I)  # LM Studio: 200; litellm: 400
 
 
@@ -187,19 +188,18 @@ class ServerErrors:
             if "model_not_found" in codes or re.search(r"\bmodel\b", words, re.IGNORECASE):
                 return AttemptError(ModelNotFound(f"{message}. Check the model's name, or install it on the server"))
             return self.wrong_address(f"it says ({status}): {words}")
-        if status in (401, 403):
-            if re.search("country|region|territory|location", words, re.IGNORECASE):
+        if status in (401, 403) or words == "No connected db":  # litellm, for an unknown key
+            if re.search("country|region|territory|location", words, re.I):
                 return AttemptError(ModelAuthError(f"{message}. Next: use a server that serves your region"))
-            advice = (
-                "check the API key and its permissions" if self._has_key else "the server wants an API key: set one"
-            )
+            check, get = "check the API key and its permissions", "the server wants an API key: set one"
+            advice = check if self._has_key else get
             return AttemptError(ModelAuthError(f"{message}. Next: {advice}"))
-        if status == 402 or _NO_MONEY.search(f"{codes} {words}"):
+        wait = retry_after(headers, body, words)
+        if status == 402 or _NO_MONEY.search(f"{codes} {words}") or (wait is None and _QUOTA.search(words)):
             return AttemptError(ModelBusy(f"{message}. The account's quota is used up: see its billing page"))
         if 300 <= status < 400:
             target = self.clean(headers.get("location", "")) or "elsewhere"
             return AttemptError(ModelNotFound(f"{message}. It redirects to {target}: set the base URL of that server"))
-        wait = retry_after(headers, body, words)
         if status == 429:
             return AttemptError(ModelBusy(f"{message}. Try again later"), retry_reason="rate limited", wait=wait)
         if status >= 500 and LOADING.search(words):

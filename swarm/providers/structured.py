@@ -16,6 +16,10 @@ from swarmchat.swarm.common.names import OUTPUT_TOOL
 
 NO_FORMAT = "no-response-format"
 """The adaptation to servers without this format."""
+TOOLS_OFF = "tools-off"
+"""The adaptation to a missing switch: kept only while the process runs, because the server may be started again."""
+WITHOUT_TOOLS = frozenset((TOOLS_OFF, "no-tools"))
+"""The adaptations that leave the tools out."""
 
 Form = Literal["format", "tool", "prompt"]
 
@@ -37,12 +41,12 @@ def output_form(adaptations: Collection[str], fields: Mapping[str, Any], address
     """Return the form for the server at ``address``; ``None`` if ``fields`` demand no such answer."""
     if not demands_output(fields):
         return None
-    has_tools = "tools" in fields and "no-tools" not in adaptations
+    has_tools = "tools" in fields and WITHOUT_TOOLS.isdisjoint(adaptations)
     if NO_FORMAT not in adaptations and "without-response_format" not in adaptations:
         host = urlsplit(address).hostname or ""
         if not has_tools or host.endswith(_COMBINES):
             return "format"
-    return "prompt" if {"no-tools", "without-tool_choice"}.intersection(adaptations) else "tool"
+    return "prompt" if {*WITHOUT_TOOLS, "without-tool_choice"}.intersection(adaptations) else "tool"
 
 
 def with_output_form(form: Form | None, fields: Mapping[str, Any]) -> dict[str, Any]:

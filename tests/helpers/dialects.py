@@ -186,6 +186,10 @@ def _no_tools(body: Body) -> str | None:
     return "registry.ollama.ai/library/gemma:2b does not support tools" if body.get("tools") else None
 
 
+def _tools_off(body: Body) -> str | None:
+    return "tools param requires --jinja flag" if body.get("tools") else None
+
+
 def _completion_tokens(body: Body) -> str | None:
     if "max_tokens" in body:
         return (
@@ -526,6 +530,16 @@ STAND_INS = [
         "ollama/ollama#8517",
         _no_tools,
         adaptation="no-tools",
+    ),
+    StandIn(
+        "tools-off",
+        "llama.cpp without `--jinja`, vLLM without `--enable-auto-tool-choice`; answers 500",
+        "no tools",
+        "a chat without tools, and the switch that is missing is named; forgotten when the program ends",
+        "ggml-org/llama.cpp, vllm-project/vllm#14682",
+        _tools_off,
+        status=500,
+        adaptation="tools-off",
     ),
     StandIn(
         "max-completion-tokens",

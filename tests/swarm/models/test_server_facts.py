@@ -6,7 +6,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_server import JSON, ModelServer, Reply, server_fixture
+from model_server import JSON, ModelServer, Reply, failure, server_fixture
 from swarmchat.backends import open_backend
 from swarmchat.swarm import Agent, OpenAIModel, Session, Warned, tool
 from swarmchat.swarm.models.server_facts import ServerFacts, facts_in_models, facts_in_props
@@ -71,3 +71,21 @@ def test_a_session_uses_the_real_window_and_says_that_tools_are_missing(server: 
 
     asyncio.run(scenario())
     assert [request.path for request in server.requests if request.method == "GET"] == ["/v1/models", "/props"]
+
+
+def test_a_server_that_loads_its_model_is_asked_again(server: ModelServer):
+    server.models_reply = failure(503, "Loading model")
+
+    async def scenario() -> None:
+        model = OpenAIModel("m", base_url=server.base_url)
+        session = await Session.open(open_backend("memory:"), model, client="ann")
+        _ = [event async for event in session.run_turn("hi")]
+        assert model.context_window == 32_000
+        server.models_reply = None
+        server.props_reply = Reply([json.dumps(LLAMA_CPP).encode()], headers=JSON)
+        _ = [event async for event in session.run_turn("again")]
+        assert model.context_window == 2048
+        await session.close()
+        await model.close()
+
+    asyncio.run(scenario())

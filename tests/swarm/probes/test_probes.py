@@ -166,9 +166,11 @@ WEATHER = '{"city": "Paris", "unit": "celsius", "day": "today"}'
                 "no_call_needed": "quirk",
                 # Because of no_parameters: this probe covers all exchanges.
                 "clean": "quirk",
+                "history": "quirk",
                 "tool_choice": "quirk",
             },
             {
+                "misses_questions": [],
                 "ignores_system": [],
                 "no_call_streaming": [],
                 "fills_optional_arguments": [],
@@ -268,15 +270,6 @@ def test_a_model_that_cannot_call_costs_no_more_than_the_documents_say(answer, s
     assert usable(run.results) == {"chat": "yes", "tools": "no", "swarms": "no"}
 
 
-def test_a_test_ends_when_it_has_taken_too_many_tokens(server):
-    usage = {"prompt_tokens": 4_000, "completion_tokens": 1_000}
-    run = probe(server, text("Paris", usage=usage), quick=False)
-    assert len(server.chats) == 3
-    assert {result.seen for result in run.results if result.name == "handoff"} == {
-        "the test has taken 3 requests and 15,000 tokens"
-    }
-
-
 @pytest.mark.parametrize("name", ["reasoning", "signatures", "text-content", "no-blank-text"])
 def test_what_a_server_demands_of_the_calls_of_another_one(name, server):
     stand_in = next(each for each in STAND_INS if each.name == name)
@@ -320,6 +313,65 @@ def test_a_base_model_cannot_chat(answer, server):
     assert set(usable(run.results).values()) == {"no"}
     assert "misses_questions" in merged_quirks(run.results)
     assert len(server.chats) <= 3
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict", "quirk"),
+    [
+        ("フランスの首都はパリです。", "yes", None),
+        ("Die Hauptstadt von Frankreich ist Paris.", "yes", None),
+        ("I'm sorry, but I can't help with that.", "no", "refuses_questions"),
+        ("As an AI, I do not discuss towns.", "no", "refuses_questions"),
+        ("Hello! How can I help you?", "no", "misses_questions"),
+    ],
+)
+def test_the_answer_to_a_plain_question_is_read(said, verdict, quirk, server):
+    good = Behaviour()
+    run = probe(server, lambda request: text(said) if "capital of France" in request.raw.decode() else good(request))
+    assert usable(run.results)["chat"] == verdict
+    assert [name for name in merged_quirks(run.results) if name != "odd_usage"] == ([] if quirk is None else [quirk])
+
+
+def test_a_reading_that_there_is_not_is_invented(server):
+    good = Behaviour()
+    run = probe(
+        server, lambda request: text("It reads 4,711 kWh.") if "out of order" in request.raw.decode() else good(request)
+    )
+    assert {result.name: list(result.quirks) for result in run.results if result.status == "failed"} == {
+        "tool_error": ["ignores_results"]
+    }
+
+
+def test_retries_count_and_the_limits_are_strict(server):
+    good, asked = Behaviour(), []
+
+    def fails_half_of_the_time(request: SeenRequest) -> Reply:
+        asked.append(request)
+        return failure(500, "busy", {"Retry-After": "0"}) if len(asked) % 2 else good(request)
+
+    server.reply(*[fails_half_of_the_time] * MANY)
+
+    async def work() -> ProbeRun:
+        model = OpenAIEndpoint("test-model", base_url=server.base_url, max_retries=1)
+        run = ProbeRun(model)
+        await run_all(run)
+        await model.close()
+        return run
+
+    run = asyncio.run(work())
+    assert run.requests == len(server.chats) == 24
+    assert usable(run.results) == {"chat": "yes", "tools": "unknown", "swarms": "unknown"}
+    assert next(result.seen for result in run.results if result.name == "handoff").startswith("the test has taken 24")
+
+
+@pytest.mark.parametrize(("prompt", "answer"), [(4_000, 1_000), (900, 3_000)])
+def test_no_request_is_sent_that_could_cost_too_much(prompt, answer, server):
+    usage = {"prompt_tokens": prompt, "completion_tokens": answer}
+    run = probe(server, text("Paris", usage=usage), quick=False)
+    assert len(server.chats) * (prompt + answer) == run.tokens <= 15_000
+    assert {result.seen for result in run.results if result.name == "handoff"} == {
+        f"the test has taken {run.requests} requests and {run.tokens:,} tokens"
+    }
 
 
 @pytest.mark.parametrize(("said", "status"), [('{"a": 2, "b": 4}', "quirk"), ("Five.", "quirk"), ("It is 4.", "ok")])

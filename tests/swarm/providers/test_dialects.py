@@ -157,12 +157,13 @@ def test_a_conversation_continues_at_a_strict_server(stand_in: StandIn, server: 
         backend, adaptations = MemoryBackend(), LearnedAdaptations()
         copy_into(backend, history)
         server.rule = stand_in.refuse
+        without_tools = stand_in.adaptation in ("no-tools", "tools-off")
         thinks = stand_in.name in ("reasoning", "no-echo")
         a_call = thoughtful_call() if thinks else tool_calls(call("note", '{"text": "tea"}', "123456789"))
         server.reply(
-            *([] if stand_in.name == "no-tools" else [a_call]),
+            *([] if without_tools else [a_call]),
             text("Noted."),
-            *([] if stand_in.name == "no-tools" else [handoff_with_text()]),
+            *([] if without_tools else [handoff_with_text()]),
             text("Sales here."),
             text("Bye."),
         )
@@ -174,7 +175,7 @@ def test_a_conversation_continues_at_a_strict_server(stand_in: StandIn, server: 
         assert len(warnings) == len(learned)
         refused = [body for body in server.chats if stand_in.rule(body) is not None]
         assert len(refused) == len(learned)
-        assert len(server.chats) - len(refused) == (3 if stand_in.name == "no-tools" else 5)
+        assert len(server.chats) - len(refused) == (3 if without_tools else 5)
 
     asyncio.run(scenario())
 
@@ -282,6 +283,9 @@ def test_what_was_learned_is_kept_in_a_file(tmp_path: Path):
     path = tmp_path / "new" / "servers.json"
     first = LearnedAdaptations(path)
     first.add("http://a/v1", "m", "no-stream")
+    first.add("http://a/v1", "m", "tools-off")
+    assert first.of("http://a/v1", "m") == ("no-stream", "tools-off")
+    # The server may be started again, with the switch that it lacks.
     LearnedAdaptations(path).add("http://a/v1", "m", "empty-content")
     assert LearnedAdaptations(path).of("http://a/v1", "m") == ("no-stream", "empty-content")
     assert LearnedAdaptations(path).of("http://a/v1", "other") == ()

@@ -93,6 +93,13 @@ OVERLOADED = {"code": 503, "message": "The model is overloaded.", "status": "UNA
             id="litellm: the budget",
         ),
         pytest.param(
+            failure(429, "litellm.RateLimitError: OpenAIException - You exceeded your current quota, please check"),
+            ModelBusy,
+            "quota is used up",
+            id="litellm: the quota, without OpenAI's code",
+        ),
+        pytest.param(failure(400, "No connected db."), ModelAuthError, "an API key", id="litellm: the key"),
+        pytest.param(
             body({"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
             ModelBusy,
             "insufficient balance",
@@ -257,6 +264,7 @@ def test_finish_reasons_in_capitals_are_the_usual_ones(server: ModelServer):
         (failure(429, "Limit 7000, Requested ~6903. Please try again in 50.597142857s. Visit x"), 50.597142857),
         (failure(429, "The usage limit has been reached", resets_in_seconds=12), 12),
         (failure(429, "x", retry_after=7), 7),
+        (failure(429, "litellm.RateLimitError: x", headers={"llm_provider-retry-after": "3"}), 3),
         (failure(429, "x", retry_after_ms="1500"), 1.5),
         (failure(429, "x", details=[{"retryDelay": {"seconds": "3", "nanos": 0}}]), 3),
         # router-for-me/CLIProxyAPI#449
