@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 from chats import sent
-from recorded import ask, calls, record_and_replay
-from swarmchat.backends import Delete
+from recorded import Recorder, again, ask, calls, record_and_replay
+from swarmchat.backends import Delete, open_backend
 from swarmchat.swarm import Agent, Context, Operator, Policy, SessionSettings, State, Swarm, tell, tool
 from swarmchat.swarm.archive.sessions import rename_session
 from swarmchat.swarm.conversation.primitives import Primitives
@@ -465,6 +465,23 @@ def test_cuts_follow_the_recorded_way_to_correct_the_count(told_apart, tmp_path)
     done = record_and_replay(SHOP, scenario, tmp_path / "log")
     requests = [record.data for record in done.records if record.type == "request"]
     assert all(("overhead" in data) == told_apart for data in requests)
+    assert any(record.type == "rotate" for record in done.records)
+
+
+def test_a_log_without_marks_was_cut_at_the_former_ones(tmp_path):
+    async def scenario():
+        recorder = Recorder(open_backend("memory:"), SHOP)
+        model = ScriptedModel(["word " * 20] * 20, context_window=1500)
+        async with await recorder.open(model, high=0.9, low=0.7) as session:
+            for number in range(20):
+                await ask(session, f"question {number} " + "x " * 40)
+        log = await recorder.log()
+        older = log.replace(b',"marks":[0.9,0.7]', b"").replace(b',"settings":{"high":0.9,"low":0.7}', b"")
+        assert len(older) < len(log) - 20 * 18
+        return await again(older, tmp_path / "log", SHOP)
+
+    done = asyncio.run(scenario())
+    assert list(map(str, done.differences)) == []
     assert any(record.type == "rotate" for record in done.records)
 
 
