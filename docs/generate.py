@@ -115,7 +115,7 @@ async def _example_session() -> list[bytes]:
         ["A tomato is", ModelUnavailable("the answer of http://localhost:11434/v1 was cut off")],
     ]
     questions = ("Are bananas berries?", "And is a strawberry one, although its name says so?", "And a tomato?")
-    settings = SessionSettings(context_window=146, reserve=20)
+    settings = SessionSettings(context_window=140, reserve=20)
     return await _log_of(ScriptedModel(steps, name="gpt-4o"), questions, "fruit", settings=settings)
 
 

@@ -5,10 +5,10 @@ turn 1: 47 of 210 tokens sent
 turn 2: 91 of 210 tokens sent
 turn 3: 134 of 210 tokens sent
 turn 4: 179 of 210 tokens sent
-  4 messages left out: 198 became 111
-turn 5: 138 of 210 tokens sent
-turn 6: 182 of 210 tokens sent
-the session has 6 turns; the last 4 questions are in memory
+  6 messages left out: 198 became 66
+turn 5: 93 of 210 tokens sent
+turn 6: 137 of 210 tokens sent
+the session has 6 turns; the last 3 questions are in memory
 """
 
 import asyncio

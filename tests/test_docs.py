@@ -217,7 +217,7 @@ def test_the_example_of_a_cut_is_right():
     (cut,) = [record for record in records if record.type == "rotate"]
     groups = GroupBuilder(records=records).groups
     context = build_context(
-        groups, counter=counter_for("gpt-4o"), budget=Budget(150, 20), first_kept=cut.data["first_kept"]
+        groups, counter=counter_for("gpt-4o"), budget=Budget(140, 20), first_kept=cut.data["first_kept"]
     )
     seqs = ", ".join(str(group.seq) for group in context.kept[:-1]) + f" and {context.kept[-1].seq}"
     assert f"the records {seqs}, and the next question" in page

@@ -17,6 +17,7 @@ The selection is derived from the log for each request and never stored. The rul
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from math import sqrt
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
@@ -34,6 +35,15 @@ from swarmchat.swarm.context.rotation import Rotation, conversation_tokens, cut,
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.truncation import shortened_group
 from swarmchat.swarm.errors import OverBudget
+
+
+def marks(window: int) -> tuple[float, float]:
+    """Return the high and the low mark for ``window``, in tokens: shares of the room for conversation.
+
+    Each cut costs a request that no prompt cache knows, and a turn takes much of a small window: 4,000 tokens cut to
+    0.7 would be cut every third request. A large window is left fuller.
+    """
+    return 0.95, round(min(0.7, max(0.5, 0.95 - 0.45 * sqrt(16_000 / window))), 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from swarmchat.swarm.common.mistakes import (
     many,
     optional,
 )
-from swarmchat.swarm.context.builder import Budget
+from swarmchat.swarm.context.builder import Budget, marks
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence.store import Lifetimes
 
@@ -63,8 +63,10 @@ class SessionSettings:
     """Tokens kept free for the answer. ``None``: an eighth of the window, at most 4,096."""
     auto_compact: bool = False
     """Whether older turns are summarized, as by ``Session.compact``, before a turn that would drop some of them."""
-    high: float = 0.9
-    low: float = 0.7
+    high: float | None = None
+    """Share of the room for conversation at which the oldest messages are dropped. ``None``: by the window."""
+    low: float | None = None
+    """Share of that room that is filled after that. ``None``: by the window."""
     max_requests: int = 20
     """The most requests to the model in one turn."""
     max_result: int = MAX_RESULT
@@ -148,7 +150,10 @@ class SessionSettings:
         reserve = self.reserve
         if reserve is None:
             reserve = int(self.parameters.get("max_tokens") or min(4096, window // 8))
-        return Budget(window, min(reserve, window - 1), self.high, self.low, correction, overhead)
+        high, low = marks(window)
+        high = max(high, self.low or 0) if self.high is None else self.high
+        low = min(low, high) if self.low is None else self.low
+        return Budget(window, min(reserve, window - 1), high, low, correction, overhead)
 
 
 def _first_match(rules: Mapping[str, str], tool: str, default: str) -> str:

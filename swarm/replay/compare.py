@@ -44,7 +44,7 @@ _POSITIONS = frozenset({"first_kept", "through", "keep", "pinned", "summaries"})
 """Fields that hold positions of records: a new record before them moves them."""
 _ADDED = {"tool": {"approve": "auto"}, "policy": {"reply": ""}}
 """Fields that older logs lack, with their defaults: they are compared where a transcript may have them."""
-_NEWER = ("effects", "ban_for")
+_NEWER = ("effects", "ban_for", "marks")
 """Fields that older logs lack, without a default: they are compared if both have them."""
 _WITH_IDS = frozenset({"message", "via", "call"})
 _ID_FIELDS = frozenset({"id", "tool_calls", "tool_call_id"})

@@ -144,7 +144,8 @@ def check_settings(settings: Any, where: Place) -> None:
     for step in settings.get("rescue", ()):
         if step not in STEPS:
             raise TranscriptError(f"{where}: {step!r} is not a rescue step; {nearest(str(step), STEPS)}")
-    low, high = settings.get("low", 0.7), settings.get("high", 0.9)
+    high = settings.get("high", 1)
+    low = settings["low"] if "low" in settings else high
     if not 0 < low <= high <= 1:
         raise TranscriptError(f"{where}: the marks are {low} and {high}, expected 0 < low <= high <= 1")
     for name in ("context_window", "max_requests", "max_repeats"):

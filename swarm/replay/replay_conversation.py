@@ -10,9 +10,11 @@ from typing import Any
 
 from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.common.draws import Draws
+from swarmchat.swarm.context.builder import Budget
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.models import Models
+from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.mcp.servers import matches
 from swarmchat.swarm.persistence.journal import Batch
@@ -29,6 +31,9 @@ from swarmchat.swarm.replay.script import CHANGES, Action
 from swarmchat.swarm.tools.context import Context, ToolFailure
 from swarmchat.swarm.tools.external_tool import ExternalTool, recorded_tool
 from swarmchat.swarm.tools.toolset import Toolset
+
+_FORMER_MARKS = 0.9, 0.7
+"""The marks of requests that do not record theirs, unless the session had others."""
 
 
 class ReplayConversation(Conversation):
@@ -49,6 +54,8 @@ class ReplayConversation(Conversation):
     """Whether tools run, in place of returning their recorded results."""
     _request_seq = 0
     """The number of the recorded request that comes next, or came last."""
+    _marks: Sequence[float] | None = None
+    """The high and the low mark of that request; ``None``: those of the settings."""
     _drawn: object = None
     """The times and ids that its prompts and conditions drew."""
     _made_ids = 0
@@ -183,7 +190,7 @@ class ReplayConversation(Conversation):
         return [tool for tool in map(recorded_tool, listed or ()) if tool is not None and matches(tool.name, patterns)]
 
     def take_request(self, request: Record) -> None:
-        """Use the window and the model of ``request``, and its way to correct the count of tokens."""
+        """Use the window, the marks and the model of ``request``, and its way to correct the count of tokens."""
         data = request.data
         self._request_seq, self._drawn = request.seq, data.get("drawn")
         window, reserve = data.get("window"), data.get("reserve")
@@ -193,8 +200,15 @@ class ReplayConversation(Conversation):
             # The session may have been opened with another reserve later.
             same_reserve = settings.budget(window).reserve == reserve
             self.settings = settings if same_reserve else replace(settings, reserve=reserve)
+            self._marks = _marks_of(data, settings)
         if isinstance(data.get("model"), str) and (self.agent.model is None or self.has_one_model):
             self.model = ReplayModel(self.recording, data["model"])
+
+    @property
+    def budget(self) -> Budget:
+        """The tokens that the next context may have, cut at the recorded marks."""
+        high, low = self._marks or (super().budget.high, super().budget.low)
+        return replace(super().budget, high=high, low=low)
 
     def was_opened_again(self, action: Action) -> bool:
         """Whether the session was opened again before ``action``: a window that a server had reduced is large again."""
@@ -266,3 +280,12 @@ class ReplayConversation(Conversation):
         for record in action.records:
             batch.append(record)
         await self.commit(batch)
+
+
+def _marks_of(request: Mapping[str, Any], settings: SessionSettings) -> tuple[float, float]:
+    """Return the high and the low mark of a recorded request."""
+    match request.get("marks"):
+        case [int() | float() as high, int() | float() as low] if 0 < low <= high <= 1:
+            return high, low
+    high, low = _FORMER_MARKS
+    return settings.high or high, settings.low or low

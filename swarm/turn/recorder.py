@@ -96,7 +96,8 @@ class TurnRecorder:
         """Add a request and its tokens as counted here."""
         self.context_tokens = tokens
         budget = self._conversation.budget
-        fields: dict[str, Any] = {"window": budget.window, "reserve": budget.reserve}
+        marks = [budget.high, budget.low]
+        fields: dict[str, Any] = {"window": budget.window, "reserve": budget.reserve, "marks": marks}
         if request.tools and self._conversation.measures_overhead:
             fields["overhead"] = budget.overhead
         if request.images:

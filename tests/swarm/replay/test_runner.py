@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 from chats import sent
-from recorded import ask, calls, record_and_replay
-from swarmchat.backends import Delete
+from recorded import Recorder, again, ask, calls, record_and_replay
+from swarmchat.backends import Delete, open_backend
 from swarmchat.swarm import Agent, Context, Operator, Policy, SessionSettings, State, Swarm, tell, tool
 from swarmchat.swarm.archive.sessions import rename_session
 from swarmchat.swarm.conversation.events import Rotated
@@ -482,6 +482,23 @@ def test_a_cut_of_a_long_session_that_was_reopened_with_a_smaller_window(tmp_pat
     done = record_and_replay(SHOP, scenario, tmp_path / "log")
     (cut,) = (record.data for record in done.records if record.type == "rotate")
     assert cut["dropped"]["from"] == 1
+
+
+def test_a_log_without_marks_was_cut_at_the_former_ones(tmp_path):
+    async def scenario():
+        recorder = Recorder(open_backend("memory:"), SHOP)
+        model = ScriptedModel(["word " * 20] * 20, context_window=1500)
+        async with await recorder.open(model, high=0.9, low=0.7) as session:
+            for number in range(20):
+                await ask(session, f"question {number} " + "x " * 40)
+        log = await recorder.log()
+        older = log.replace(b',"marks":[0.9,0.7]', b"").replace(b',"settings":{"high":0.9,"low":0.7}', b"")
+        assert len(older) < len(log) - 20 * 18
+        return await again(older, tmp_path / "log", SHOP)
+
+    done = asyncio.run(scenario())
+    assert list(map(str, done.differences)) == []
+    assert any(record.type == "rotate" for record in done.records)
 
 
 def test_changes_by_the_client_and_others_between_turns(tmp_path):
