@@ -206,6 +206,8 @@ class DiskBackend:
     def _call(self, call: Callable[[DiskRows], _T], writes: bool) -> _T:
         """Open the database if necessary, and run ``call``. Only this method, on the thread, touches the database."""
         with self._mapped_errors():
+            if self._rows is not None and self._rows.is_replaced():
+                self._close_rows()
             if self._rows is None or (writes and isinstance(self._rows, ReadOnlyRows)):
                 self._close_rows()
                 self._rows = self._open(writes)

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_from_bytes
@@ -99,6 +99,7 @@ class DiskRows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no typ
         os.makedirs(folder, mode=0o700, exist_ok=True)
         # SQLite gives the files beside it (-wal, -shm) the mode of this one.
         os.close(os.open(os.path.join(folder, diskcache.core.DBNAME), os.O_CREAT | os.O_RDWR, 0o600))
+        self._identity = _identity(folder)
         with closing(_connect(folder, patience)) as connection:
             is_complete = _check_schema(connection)
         if is_complete:
@@ -114,6 +115,15 @@ class DiskRows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no typ
         except BaseException:
             self.close()
             raise
+
+    def is_replaced(self) -> bool:
+        """Whether the file was deleted since it was opened, or another one is in its place, such as a backup.
+
+        SQLite would go on with the old one, which nobody else can open any more.
+        """
+        with suppress(FileNotFoundError):
+            return _identity(self._folder) != self._identity
+        return True
 
     @property
     def _directory(self) -> str:
@@ -315,6 +325,7 @@ class ReadOnlyRows(DiskRows):
         self._patience = self._timeout = patience
         self._clock = clock
         self._disk = BytesDisk(folder)
+        self._identity = _identity(folder)
         self._local = threading.local()
         self._local.pid = os.getpid()
         # Without a journal nothing is being written, and SQLite needs none of the files that it cannot create.
@@ -327,6 +338,12 @@ class ReadOnlyRows(DiskRows):
         except BaseException:
             self.close()
             raise
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    """Return what tells the database file from others, whatever their names."""
+    status = os.stat(os.path.join(folder, diskcache.core.DBNAME))
+    return status.st_dev, status.st_ino
 
 
 def _connect(folder: str, patience: float, options: str = "") -> sqlite3.Connection:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pickle
+import shutil
 import signal
 import sqlite3
 import stat
@@ -24,6 +25,8 @@ from swarmchat.backends import (
     BackendUnavailable,
     CorruptValue,
     Delete,
+    ExpectLength,
+    LengthConflict,
     Put,
     Touch,
     UnknownBackend,
@@ -396,6 +399,23 @@ def test_reads_do_not_wait_for_a_writer(folder: Path) -> None:
         await backend.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("put_back", [True, False], ids=["an older copy", "nothing"])
+def test_a_folder_that_is_replaced_under_an_open_store_is_noticed(folder: Path, put_back: bool) -> None:
+    async def replace(backend: Backend) -> None:
+        await backend.commit(Append("list", (b"1",)))
+        shutil.copytree(folder, folder.with_name("copy"))
+        await backend.commit(Append("list", (b"2",)))
+        shutil.rmtree(folder)
+        if put_back:
+            folder.with_name("copy").rename(folder)
+        with pytest.raises(LengthConflict):
+            await backend.commit(ExpectLength("list", 2), Append("list", (b"3",)))
+        await backend.commit(ExpectLength("list", put_back), Append("list", (b"4",)))
+
+    run(folder, replace)
+    assert run(folder, lambda backend: backend.slice("list", 0)) == [b"1", b"4"][not put_back :]
 
 
 def test_a_full_database_keeps_what_it_has(folder: Path) -> None:
