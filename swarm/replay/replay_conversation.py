@@ -178,10 +178,10 @@ class ReplayConversation(Conversation):
         Where tools run, servers are asked. Raises McpError for one that is not there: its tools would seem to be gone.
         """
         if not self.follows or (self.runs_tools and self.swarm.mcp_servers is not None):
-            listed = await super().external_tools()
+            offered = await super().external_tools()
             if self.follows and self.swarm.mcp_servers is not None:
                 self.swarm.mcp_servers.check(self.agent.tool_patterns)
-            return listed
+            return offered
         listed: Any = ()
         for record in self.recorded_tools:
             if record.agent == self.agent.name and record.seq < self._request_seq:
