@@ -322,8 +322,8 @@ class Swarm:
 
     def rules_of(self, agent: Agent) -> list[dict[str, Any]]:
         """Return the rules for messages of ``agent`` that no model is told: its own, of its tools, of operators."""
-        people = [operator for operator in self.operators if operator.name in agent.targets]
-        owners: list[Agent | Tool] = [agent, *agent.own_tools, *people]
+        owners: list[Agent | Tool] = [agent, *agent.own_tools]
+        owners += [operator for operator in self.operators if operator.name in agent.targets]
         return [{"name": each.name, **each.rules} for each in owners if each.rules]
 
     def _unknown(self, kind: str, name: str) -> DefinitionError:

@@ -11,7 +11,6 @@ from pydantic_core import PydanticUndefined
 from swarmchat.swarm.common.mistakes import described, shown
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.tools.context import ArgumentsError
-from swarmchat.swarm.tools.signature import Parameter
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,15 @@ class ArgumentsSchema:
         return True
 
 
-def describe_parameters(tool: str, parameters: Mapping[str, Parameter]) -> ArgumentsSchema:
-    """Return the arguments of ``tool``. Raises DefinitionError for a type that JSON schema cannot describe."""
+def describe_parameters(tool: str, parameters: Mapping[str, tuple[Any, Any, str | None]]) -> ArgumentsSchema:
+    """Return the arguments of ``tool``, by type, default (``...``: none) and description of each parameter.
+
+    Raises DefinitionError for a type that JSON schema cannot describe, and for a default that does not fit.
+    """
     # A parameter may have any name, also one that a pydantic model uses for itself, such as json or _id.
     fields: dict[str, Any] = {
-        f"parameter_{number}": (each.hint, Field(each.default, alias=name, description=each.description))
-        for number, (name, each) in enumerate(parameters.items())
+        f"parameter_{number}": (hint, Field(default, alias=name, description=description))
+        for number, (name, (hint, default, description)) in enumerate(parameters.items())
     }
     try:
         config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, protected_namespaces=())
@@ -56,8 +58,8 @@ def describe_parameters(tool: str, parameters: Mapping[str, Parameter]) -> Argum
             f"tool {tool!r}: its parameters cannot be described to a model ({described(error)}): "
             "use types that pydantic knows"
         ) from error
-    for field, (name, each) in zip(fields, parameters.items(), strict=True):
-        _check_default(tool, name, each.default, model, field)
+    for field, (name, (_, default, _)) in zip(fields, parameters.items(), strict=True):
+        _check_default(tool, name, default, model, field)
     return ArgumentsSchema({"properties": {}, **plain_schema(schema)}, model)
 
 

@@ -25,22 +25,6 @@ _AFTER = lazy_pattern(r":?(?:returns?|raises|yields?)\s*:|(?:examples?|notes?)\s
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """A parameter that the model fills."""
-
-    hint: Any
-    default: Any
-    """``...``: there is none."""
-    description: str | None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether pydantic surely takes the type, and the default fits it."""
-        unset = self.default is ... or self.default is None
-        return _is_plain(self.hint) and (unset or type(self.default) is self.hint)
-
-
-@dataclass(frozen=True)
 class Signature:
     """The description and the parameters of a tool."""
 
@@ -72,7 +56,7 @@ def read_signature(function: Callable[..., Any], name: str, context_type: type) 
         raise DefinitionError(f"tool {name!r}: its annotations cannot be resolved ({error})") from error
     described = inspect.signature(function).parameters
     description, descriptions = _read_docstring(inspect.getdoc(function) or "", described)
-    parameters: dict[str, Parameter] = {}
+    parameters: dict[str, tuple[Any, Any, str | None]] = {}
     context = None
     for parameter in described.values():
         hint = hints.get(parameter.name, Any)
@@ -89,7 +73,7 @@ def read_signature(function: Callable[..., Any], name: str, context_type: type) 
                 "another type, so that the model knows what to pass"
             )
         default = ... if parameter.default is parameter.empty else parameter.default
-        parameters[parameter.name] = Parameter(hint, default, descriptions.get(parameter.name))
+        parameters[parameter.name] = hint, default, descriptions.get(parameter.name)
 
     def describe() -> "ArgumentsSchema":
         from swarmchat.swarm.tools.schema import describe_parameters
@@ -97,18 +81,23 @@ def read_signature(function: Callable[..., Any], name: str, context_type: type) 
         return describe_parameters(name, parameters)
 
     signature = Signature(description, context, describe)
-    if not all(parameter.is_plain for parameter in parameters.values()):
+    if not all(_is_plain(hint, default) for hint, default, _ in parameters.values()):
         _ = signature.schema
     return signature
 
 
-def _is_plain(hint: Any) -> bool:
+def _is_plain(hint: Any, default: Any) -> bool:
+    """Whether pydantic surely takes the type, and the default fits it."""
+    return _is_plain_type(hint) and (default is ... or default is None or type(default) is hint)
+
+
+def _is_plain_type(hint: Any) -> bool:
     if hint in (str, int, float, bool, NoneType):
         return True
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return all(isinstance(value, str) for value in inner)
-    return origin in (list, Union, UnionType) and all(map(_is_plain, inner))
+    return origin in (list, Union, UnionType) and all(map(_is_plain_type, inner))
 
 
 def _read_docstring(text: str, parameters: Mapping[str, object]) -> tuple[str, dict[str, str]]:
