@@ -24,10 +24,14 @@ from hypothesis import strategies as st
 from llm_logs import LLM_NEW, LLM_OLD
 from logs import asked, lines_of, put_session
 from model_server import EVENTS, JSON, Reply, model_server
+from pictures import picture
 from swarmchat.backends import Append, Backend, BackendError, open_backend
 from swarmchat.backends.base import Truncate
 from swarmchat.cli.errors import ConfigError
+from swarmchat.cli.settings.hook_commands import hook_commands
 from swarmchat.cli.settings.loading import load_settings
+from swarmchat.cli.settings.readers import HOOK_POINTS
+from swarmchat.swarm.agents.loader import load_swarm
 from swarmchat.swarm.agents.toml_file import read_toml
 from swarmchat.swarm.archive import export
 from swarmchat.swarm.archive.dialogue import dialogue
@@ -35,14 +39,17 @@ from swarmchat.swarm.archive.repair import repair_log
 from swarmchat.swarm.archive.search import search_session
 from swarmchat.swarm.archive.sessions import fork_session, snapshot
 from swarmchat.swarm.archive.writer import SessionWriter
-from swarmchat.swarm.errors import ModelError, SwarmError, TranscriptError
+from swarmchat.swarm.errors import ImageError, ModelError, SwarmError, TranscriptError
+from swarmchat.swarm.images.files import image_part
 from swarmchat.swarm.importers.detect import open_transcript
 from swarmchat.swarm.mcp.questions import form_schema
 from swarmchat.swarm.mcp.server import read_servers_file
 from swarmchat.swarm.mcp.texts import safe_schema
+from swarmchat.swarm.models.base import Answer, Model, ModelRequest, ToolCall
 from swarmchat.swarm.models.demo import DemoModel
 from swarmchat.swarm.models.openai_chat import OpenAIModel
-from swarmchat.swarm.models.server_facts import facts_in_models, facts_in_props
+from swarmchat.swarm.models.scripted import ScriptedModel
+from swarmchat.swarm.models.server_facts import ServerFacts, facts_in_models, facts_in_props
 from swarmchat.swarm.models.streaming import AnswerDeltas
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import Holder, parse_holder
@@ -50,6 +57,8 @@ from swarmchat.swarm.persistence.records import parse_record
 from swarmchat.swarm.persistence.session_index import list_sessions
 from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 from swarmchat.swarm.providers.failures import ServerErrors, retry_after
+from swarmchat.swarm.providers.schemas import portable_tools
+from swarmchat.swarm.replay.cassette import Cassette, MeteredModel, TimedAnswer
 from swarmchat.swarm.replay.files import read_conversations
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.asking import user_question
@@ -353,6 +362,91 @@ def test_addresses_of_servers(address: str) -> None:
             asyncio.run(OpenAIModel("m", base_url=settings.base_url).close())
 
 
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+YAML = """
+name: tea
+settings: {context_window: 9000, parameters: {n: 1.5}}
+parameters: [{drink: &d tea}, {drink: "*d"}]
+turns:
+- user: A ${drink}
+  expect: {tools: [order], matches: is.$, max_cost: 0.5, similar_to: {text: ok, min: 0.5}}
+- assistant: |
+    One
+  calls: [{name: order, arguments: {item: tea}}]
+"""
+
+
+@given(cut(YAML, YAML.replace("1.5", "1" * 400), "a: &a [x]\n" + "b: [*a, *a]\n"), st.sampled_from(["yaml", "yml"]))
+def test_conversations_in_yaml(folder: Path, text: str, suffix: str) -> None:
+    path = folder / f"conversation.{suffix}"
+    path.write_text(text, "utf-8", "replace")
+    with errors_told(SwarmError):
+        asyncio.run(read_conversations(path))
+
+
+ANSWERED = TimedAnswer(
+    Answer(
+        "ok",
+        (ToolCall("c1", "f", "{}"),),
+        usage={"prompt_tokens": 1, "cost": 0.5},
+        echo={"server": "s", "fields": {"x": 1}, "calls": {"c1": {"y": 2}}},
+        reasoning="why",
+    ),
+    1.5,
+)
+
+
+@given(st.data())
+def test_cassettes(folder: Path, data: st.DataObject) -> None:
+    keys_asked: list[str] = []
+
+    def note(request: ModelRequest) -> str:
+        keys_asked.append(request.key)
+        return "said"
+
+    async def talk(model: Model) -> None:
+        async with Session.open("memory:", model, client="ann", name="s", clock=lambda: NOON) as session:
+            async for _ in session.run_turn("hi"):
+                pass
+
+    asyncio.run(talk(ScriptedModel([note])))
+    cassette = Cassette(folder, "m")
+    cassette.path.unlink(missing_ok=True)
+    cassette.add((keys_asked[0], 1, 1), ANSWERED)
+    cassette.add_facts(ServerFacts(window=9000))
+    lines = [json.loads(line) for line in cassette.path.read_bytes().splitlines()]
+    cassette.path.write_bytes(as_lines(data.draw(damaged(lines))) + b"\n")
+    with errors_told(SwarmError):
+        asyncio.run(talk(MeteredModel(ScriptedModel(["new"] * 9), Cassette(folder, "m"))))
+    Cassette(folder, "m").compact()
+
+
+@given(st.sampled_from(["PNG", "JPEG", "GIF", "WEBP"]), st.data())
+def test_images(kind: str, data: st.DataObject) -> None:
+    content = bytearray(picture(kind))
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, min(len(content), 60)))
+        content[start : start + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=6))
+    with errors_told(ImageError):
+        image_part(bytes(content), "x")
+
+
+@given(st.sampled_from(HOOK_POINTS), damaged({"deny": "no"}, *({name: "x"} for name in "text answer to".split())))
+def test_answers_of_hooks(folder: Path, point: str, answer: Any) -> None:
+    path = folder / "answer.json"
+    path.write_bytes(as_json(answer))
+    swarm = load_swarm("helpdesk", folder)
+    hooks = hook_commands({point: [f"cat {path}"]})
+
+    async def talk() -> None:
+        async with Session.open("memory:", DemoModel(rules=swarm.demo), swarm, hooks=hooks) as session:
+            async for _ in session.run_turn("I want my money back for order 7"):
+                pass
+
+    with errors_told(SwarmError):
+        asyncio.run(talk())
+
+
 MCP_FILE = {
     "mcpServers": {
         "files": {"type": "stdio", "command": "npx", "args": ["-y", "x"], "env": {"A": "${B:-c}"}, "disabled": False},
@@ -362,7 +456,7 @@ MCP_FILE = {
 SCHEMA = {
     "type": "object",
     "properties": {
-        "n": {"type": "integer", "minimum": 1},
+        "n": {"type": "integer", "minimum": 1, "exclusiveMaximum": 9},
         "names": {"type": "array", "items": {"$ref": "#/$defs/name"}},
         "either": {"anyOf": [{"type": "string", "pattern": "^a"}, {"const": 1}]},
     },
@@ -405,6 +499,8 @@ def test_schemas_of_mcp_servers(schema: Any, arguments: Any) -> None:
         return
     with suppress(ValueError):
         schema = safe_schema(schema)
+    definition = {"type": "function", "function": {"name": "t", "parameters": schema}}
+    portable_tools([definition], empty_parameters=True, alternatives=False, open_objects=False)
     tool = ExternalTool("s/t", str, parameters=schema)
     with suppress(ArgumentsError):
         tool.read_arguments(json.dumps(arguments, default=str))

@@ -10,10 +10,11 @@ from swarmchat.backends.redis.url import RedisTarget
 
 _CHANGING = re.compile(r"\b(LOADING|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|NOREPLICAS|UNBLOCKED|READONLY|BUSY)\b")
 _NO_RIGHT = re.compile("no right to|no permissions|can't (run this command|access at least)", re.IGNORECASE)
+_COMMAND = re.compile(r"no right to run [A-Z]+.*")
 _DENIED = re.compile(
     r"\b(NOAUTH|WRONGPASS|NOPERM)\b|invalid (username-password|password)|AUTH.*called|No permissions"
     # What a script of Redis 6 may not do.
-    r"|can't (run this command|access at least)",
+    r"|can't (run this command|access at least)|no right to run",
     re.IGNORECASE,
 )
 # Where redis-py has a class for an error, it removes the code from the text.
@@ -80,6 +81,8 @@ def map_error(error: Exception, target: RedisTarget) -> BackendError:
     if is_denied(error):
         user = f"the user {target.username!r}" if target.username else "the default user"
         advice = "check the name and the password in the URL, and the user's rights in the server's ACL"
+        # In the middle of a script, Redis puts much around it.
+        reason = named[0] if (named := _COMMAND.search(reason)) else reason
         if _NO_RIGHT.search(str(error)):
             advice = "give it the rights that swarmchat needs, with ACL SETUSER as in docs/backends.md"
         return BackendUnavailable(f"{where} refuses {user} ({reason}): {advice}")

@@ -42,6 +42,12 @@ local function attempt(command, key, ...)
   -- Redis 6 puts the place in the script before the code of the error.
   return redis.error_reply((string.gsub(reply.err, '^@user_script: ?%d+: ?%-?', '')))
 end
+local function run(command, key)
+  local reply = redis.pcall(command, key)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  -- Redis 6 does not say which command it refuses.
+  error(string.find(reply.err, "can't run this command", 1, true) and 'no right to run ' .. command or reply.err)
+end
 local function refusal(command, key)
   if not redis.acl_check_cmd then return attempt(command, key, unpack(arguments[command])) end
   if redis.acl_check_cmd(command, key, unpack(arguments[command])) then return end
@@ -61,20 +67,20 @@ COMMIT = Script(
     _RIGHTS
     + """
 local token, missing = KEYS[1], KEYS[2]
-if redis.call('EXISTS', token) == 1 then return 1 end
+if run('EXISTS', token) == 1 then return 1 end
 local owner = ARGV[3]
-if owner ~= '' and redis.call('GET', KEYS[3]) ~= owner then return 0 end
+if owner ~= '' and run('GET', KEYS[3]) ~= owner then return 0 end
 
 local expects = tonumber(ARGV[5])
 for write = 1, expects do
   local key, at = KEYS[write + 3], 4 + 2 * write
-  local kind = redis.call('TYPE', key).ok
+  local kind = run('TYPE', key).ok
   local required = ARGV[at] == 'length' and 'list' or 'string'
   if kind ~= required and kind ~= 'none' then return -write end
   if required == 'list' then
-    if redis.call('LLEN', key) ~= tonumber(ARGV[at + 1]) then return 1 + write end
+    if run('LLEN', key) ~= tonumber(ARGV[at + 1]) then return 1 + write end
   -- GET of a missing key is false here, and '' is true.
-  elseif redis.call('GET', key) ~= (ARGV[at] == '1' and ARGV[at + 1]) then return 1 + write end
+  elseif run('GET', key) ~= (ARGV[at] == '1' and ARGV[at + 1]) then return 1 + write end
 end
 if ARGV[2] == 'never' then return 1 end
 
@@ -96,7 +102,7 @@ if reply then return reply end
 local kinds, at = {}, 6 + 2 * expects
 for write = expects + 1, #KEYS - 3 do
   local key, op = KEYS[write + 3], ARGV[at]
-  local kind = kinds[key] or redis.call('TYPE', key).ok
+  local kind = kinds[key] or run('TYPE', key).ok
   local required, after, size = kind, kind, 2
   if op == 'put' then
     required, after, size = 'string', 'string', 3
@@ -119,7 +125,7 @@ end
 
 -- The token is a list, so that no scan for values finds it. It is the first write, and the only one that Redis refuses
 -- when memory is short: after another write, even one without effect, Redis refuses none.
-if ARGV[2] == 'full' then redis.call('DEL', missing) end
+if ARGV[2] == 'full' then run('DEL', missing) end
 reply = attempt('RPUSH', token, 1)
 for _, command in ipairs(redis.acl_check_cmd and {} or {'DEL', 'LTRIM', 'SET', 'PERSIST', 'PEXPIRE'}) do
   reply = reply or refusal(command, missing)

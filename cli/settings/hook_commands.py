@@ -6,14 +6,17 @@ breaking it.
 
 import asyncio
 import json
+import os
 import shlex
-from asyncio.subprocess import PIPE
+import signal
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from swarmchat.cli.terminal.sanitize import one_line
+from swarmchat.swarm.common.bounds import MAX_ANSWER
 from swarmchat.swarm.common.encoding import decode_json, encode_json
 from swarmchat.swarm.conversation.hooks import Hooks
 from swarmchat.swarm.errors import HookError
@@ -22,6 +25,7 @@ from swarmchat.swarm.tools.context import Context, Denied
 
 _SECONDS = 60
 """How long a command may take."""
+_PIECE = 65_536
 
 
 class HookCommands(Hooks):
@@ -50,28 +54,43 @@ class HookCommands(Hooks):
         """Run the command with ``text`` as its input; return its output. Raises HookError."""
         try:
             words = shlex.split(self._command)
-            process = await asyncio.create_subprocess_exec(*words, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+            process = await asyncio.create_subprocess_exec(
+                *words, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
+            )
         except (ValueError, OSError, TypeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise self._error(
                 f"cannot be run ({reason}): write a program with its arguments, as for a shell"
             ) from error
+        assert process.stdout is not None
+        assert process.stderr is not None
+        beside = [asyncio.create_task(_feed(process, text)), asyncio.create_task(_end_of(process.stderr))]
         try:
             async with asyncio.timeout(_SECONDS):
-                printed, problems = await process.communicate(text)
+                printed = bytearray()
+                while piece := await process.stdout.read(_PIECE):
+                    printed += piece
+                    if len(printed) > MAX_ANSWER:
+                        raise self._error(f"printed more than {MAX_ANSWER:,} bytes")
+                await asyncio.gather(*beside, process.wait())
         except TimeoutError:
             raise self._error(f"has not ended within {_SECONDS} s") from None
         finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
             if process.returncode is None:
                 with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+                    os.killpg(process.pid, signal.SIGKILL)
+            # The wait below is also for the pipes, which may be full; nothing public closes them.
+            process._transport.close()  # type: ignore[attr-defined]
+            await process.wait()
         if process.returncode:
-            said = problems.decode("utf-8", "replace").strip().splitlines()[-1:]
+            said = str(beside[1].result()).strip().splitlines()[-1:]
             raise self._error(
                 f"ended with exit code {process.returncode}" + (f": {one_line(said[0], 200)}" if said else "")
             )
-        return printed
+        return bytes(printed)
 
     def _error(self, problem: str) -> HookError:
         return HookError(f"hooks.{self.point}: {one_line(self._command, 80)} {problem}")
@@ -82,6 +101,23 @@ class HookCommands(Hooks):
         if value is not None and not isinstance(value, kind):
             raise self._error(f"printed {one_line(json.dumps(value), 60)} as {name!r}, expected {kind.__name__}")
         return value
+
+
+async def _feed(process: Process, text: bytes) -> None:
+    """Give ``process`` its input; one that does not read it misses nothing."""
+    assert process.stdin is not None
+    with suppress(BrokenPipeError, ConnectionResetError):
+        process.stdin.write(text)
+        await process.stdin.drain()
+    process.stdin.close()
+
+
+async def _end_of(stream: asyncio.StreamReader) -> str:
+    """Return the end of what comes."""
+    end = b""
+    while piece := await stream.read(_PIECE):
+        end = (end + piece)[-_PIECE:]
+    return end.decode("utf-8", "replace")
 
 
 class _BeforeTurn(HookCommands):

@@ -223,7 +223,11 @@ def _field(name: str, schema: Any) -> dict[str, Any]:
     elif choices:
         made["enum"] = list(choices)
     default = schema.get("default")
-    if default is not None and not any(problems(default, made, made)) and visible(str(default), 200) == str(default):
+    if (
+        default is not None
+        and not any(problems(default, made, made, patterns=False))
+        and visible(str(default), 200) == str(default)
+    ):
         made["default"] = default
     if text := "; ".join(visible(" ".join(str(each).split()), 200) for each in about if each):
         made["description"] = text

@@ -21,6 +21,9 @@ _LARGEST_BOUND = 1_000
 
 _LONGEST_DESCRIPTION = 1_024
 
+_MAX_PARTS = 10_000
+"""How many parts a schema may have when its references are inlined: they may double with each level."""
+
 _STRING_FORMATS = ("date-time", "enum")
 
 _ANYTHING = ("string", "number", "boolean", "object")
@@ -84,7 +87,7 @@ _ALL_KNOWN = _Rules()
 def portable_schema(schema: Schema, rules: _Rules = _ALL_KNOWN) -> dict[str, Any]:
     """Return the parameters ``schema`` with references inlined and without what some servers refuse; never raises."""
     definitions = {
-        f"#/{place}/{name}": definition
+        f"#/{place}/{name}": _mapping(definition)
         for place in ("$defs", "definitions")
         for name, definition in _mapping(schema.get(place)).items()
     }
@@ -97,8 +100,12 @@ class _Simplifier:
     def __init__(self, definitions: Mapping[str, Schema], rules: _Rules) -> None:
         self._definitions = definitions
         self._rules = rules
+        self._left = _MAX_PARTS
 
     def simplified(self, schema: object, open_references: tuple[str, ...]) -> dict[str, Any]:
+        self._left -= 1
+        if self._left < 0:
+            return self._typed({"type": "object"}, [])
         schema = _mapping(schema)
         reference = schema.get("$ref")
         if isinstance(reference, str):
@@ -276,11 +283,11 @@ def _simplify_bounds(simple: dict[str, Any], schema: Schema, notes: list[str]) -
     """Write exclusive bounds as inclusive ones for whole numbers, and in words for others."""
     whole = simple.get("type") == "integer"
     bound = schema.get("exclusiveMinimum")
-    if isinstance(bound, int | float):
+    if isinstance(bound, int) or (isinstance(bound, float) and math.isfinite(bound)):
         simple["minimum"] = math.floor(bound) + 1 if whole else bound
         notes += [] if whole else [f"More than {bound}."]
     bound = schema.get("exclusiveMaximum")
-    if isinstance(bound, int | float):
+    if isinstance(bound, int) or (isinstance(bound, float) and math.isfinite(bound)):
         simple["maximum"] = math.ceil(bound) - 1 if whole else bound
         notes += [] if whole else [f"Less than {bound}."]
     for kind, word in (("min", "At least"), ("max", "At most")):

@@ -1,15 +1,19 @@
 """Model answers in a folder, keyed by request, so that a second live replay is free and needs no network."""
 
+import errno
 import os
 import re
+import stat
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field, TypeAdapter
 from swarmchat.swarm.common.encoding import decode_json, encode_json
 from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.errors import ModelError, TranscriptError
@@ -21,7 +25,6 @@ from swarmchat.swarm.models.base import (
     ModelRequest,
     ReasoningChunk,
     TextChunk,
-    ToolCall,
 )
 from swarmchat.swarm.models.server_facts import ServerFacts
 
@@ -32,6 +35,9 @@ Slot = tuple[str, int, int]
 """The key of a request, the number of the run, and how often the run has had this request answered, from 1."""
 _FACTS: Slot = ("", 0, 0)
 """The slot of what the server tells of the model."""
+
+
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -118,11 +124,20 @@ class Cassette:
 
     def _append(self, value: dict[str, Any]) -> None:
         """Add a line. A single write to the end of a file is not mixed with the writes of other processes."""
+        line = encode_json(value) + b"\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            # Read and write: a pipe that nobody reads is opened at once, and refused.
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                os.write(file, encode_json(value) + b"\n")
+                about = os.fstat(file)
+                if not stat.S_ISREG(about.st_mode):
+                    raise OSError(errno.EINVAL, "it is no regular file")
+                # A disk that was full may have taken the beginning of a line.
+                is_cut_off = about.st_size > 0 and os.pread(file, 1, about.st_size - 1) != b"\n"
+                line = b"\n" * is_cut_off + line
+                if os.write(file, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(file)
         except OSError as error:
@@ -223,11 +238,20 @@ def _parse(content: bytes) -> Iterator[tuple[Slot, TimedAnswer | ServerFacts, by
         try:
             value = decode_json(line)
             if "facts" in value:
-                yield _FACTS, ServerFacts(**value["facts"]), line
-                continue
-            calls = tuple(ToolCall(**call) for call in value["answer"].pop("tool_calls", ()))
-            answer = Answer(**value["answer"], tool_calls=calls)
-            slot = (str(value["key"]), int(value["run"]), int(value["number"]))
-            yield slot, TimedAnswer(answer, float(value["seconds"])), line
-        except (ValueError, TypeError, KeyError, AttributeError):
+                yield _FACTS, _check(ServerFacts, value["facts"]), line
+            else:
+                slot = str(value["key"]), _check(int, value["run"]), _check(int, value["number"])
+                timed = TimedAnswer(_check(Answer, value["answer"]), _check(_Seconds, value["seconds"]))
+                yield slot, timed, line
+        except (ValueError, TypeError, KeyError):
             continue
+
+
+def _check(kind: Any, value: object) -> Any:
+    """Return ``value`` as a ``kind``. Raises ValueError if it is none."""
+    return _adapter(kind).validate_python(value)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)

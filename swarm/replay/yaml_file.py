@@ -154,5 +154,5 @@ def plain_value(text: str) -> Any:
     """Return the value of a plain scalar: that of JSON, or the text."""
     if text in _WORDS:
         return _WORDS[text]
-    number = json.loads(text) if _NUMBER.fullmatch(text) else float("inf")
-    return number if math.isfinite(number) else text
+    # Also a whole number may be too large for a float, and so for other readers of JSON.
+    return json.loads(text) if _NUMBER.fullmatch(text) and math.isfinite(float(text)) else text

@@ -64,14 +64,14 @@ class ExternalTool(Tool):
 
     def _misfits(self, value: Any, schema: Mapping[str, Any]) -> bool:
         try:
-            return any(problems(value, schema, self.parameters))
+            return any(problems(value, schema, self.parameters, patterns=False))
         except Exception:
             return False
 
     def _problems(self, values: Mapping[str, Any]) -> list[str]:
         schema = self.signature.parameters
         try:
-            return list(problems(values, schema, schema))
+            return list(problems(values, schema, schema, patterns=False))
         except Exception:
             # The schema itself is wrong: its owner checks the arguments, too.
             return []

@@ -10,6 +10,9 @@ from swarmchat.swarm.errors import DefinitionError
 
 Schema = Mapping[str, Any] | bool
 
+MAX_STEPS = 50_000
+"""The most pairs of a value and a schema that a check compares."""
+
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
@@ -73,59 +76,76 @@ def check_schema(schema: object, place: str = "#") -> None:
             check_schema(inner, f"{place}/{keyword}/{number}")
 
 
-def problems(value: Any, schema: Schema, root: Schema, place: str = "") -> Iterator[str]:
-    """Yield what in ``value`` does not fit ``schema``; ``root`` is the whole schema, which references point into."""
-    if isinstance(schema, bool):
-        if not schema:
-            yield _problem(place, value, "nothing")
-        return
-    if (reference := schema.get("$ref")) is not None:
-        yield from problems(value, _referenced(root, str(reference)), root, place)
-    kinds = _listed(schema.get("type", []))
-    if kinds and not any(_TYPES[kind](value) for kind in kinds):
-        yield _problem(place, value, " or ".join(kinds))
-        return
-    if "const" in schema and not _equal(value, schema["const"]):
-        yield _problem(place, value, json.dumps(schema["const"]))
-    if "enum" in schema and not any(_equal(value, each) for each in schema["enum"]):
-        yield _problem(place, value, "one of " + ", ".join(map(json.dumps, schema["enum"])))
-    for keyword, (kind, fits, words) in _LIMITS.items():
-        if keyword in schema and _TYPES[kind](value) and not fits(value, schema[keyword]):
-            yield _problem(place, value, words.format(schema[keyword]))
-    if isinstance(value, dict):
-        yield from _object_problems(value, schema, root, place)
-    elif isinstance(value, list):
-        first = schema.get("prefixItems", ())
-        for number, item in enumerate(value):
-            inner = first[number] if number < len(first) else schema.get("items", True)
-            yield from problems(item, inner, root, f"{place}[{number}]")
-    yield from _alternative_problems(value, schema, root, place)
+def problems(value: Any, schema: Schema, root: Schema, *, patterns: bool = True) -> Iterator[str]:
+    """Yield what in ``value`` does not fit ``schema``; ``root`` is the whole schema, which references point into.
+
+    Without ``patterns``, regular expressions are left out: one of a stranger may take for ever. Raises DefinitionError
+    for a schema that is wrong, or takes more than ``MAX_STEPS`` steps: references may double with each level.
+    """
+    return _Check(root, patterns).problems(value, schema, "")
 
 
-def _object_problems(value: dict[str, Any], schema: Mapping[str, Any], root: Schema, place: str) -> Iterator[str]:
-    properties = schema.get("properties", {})
-    for name in schema.get("required", ()):
-        if name not in value:
-            yield f"{_joined(place, name)}: missing"
-    for name, each in value.items():
-        inner = properties.get(name, schema.get("additionalProperties", True))
-        if inner is False:
-            yield f"{_joined(place, name)}: not expected"
-        else:
-            yield from problems(each, inner, root, _joined(place, name))
+class _Check:
+    def __init__(self, root: Schema, patterns: bool) -> None:
+        self._root = root
+        self._patterns = patterns
+        self._steps = 0
 
+    def problems(self, value: Any, schema: Schema, place: str) -> Iterator[str]:
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise DefinitionError(f"the schema takes more than {MAX_STEPS:,} steps to check: make it simpler")
+        if isinstance(schema, bool):
+            if not schema:
+                yield _problem(place, value, "nothing")
+            return
+        if (reference := schema.get("$ref")) is not None:
+            yield from self.problems(value, _referenced(self._root, str(reference)), place)
+        kinds = _listed(schema.get("type", []))
+        if kinds and not any(_TYPES[kind](value) for kind in kinds):
+            yield _problem(place, value, " or ".join(kinds))
+            return
+        if "const" in schema and not _equal(value, schema["const"]):
+            yield _problem(place, value, json.dumps(schema["const"]))
+        if "enum" in schema and not any(_equal(value, each) for each in schema["enum"]):
+            yield _problem(place, value, "one of " + ", ".join(map(json.dumps, schema["enum"])))
+        for keyword, (kind, fits, words) in _LIMITS.items():
+            if keyword == "pattern" and not self._patterns:
+                continue
+            if keyword in schema and _TYPES[kind](value) and not fits(value, schema[keyword]):
+                yield _problem(place, value, words.format(schema[keyword]))
+        if isinstance(value, dict):
+            yield from self._of_object(value, schema, place)
+        elif isinstance(value, list):
+            first = schema.get("prefixItems", ())
+            for number, item in enumerate(value):
+                inner = first[number] if number < len(first) else schema.get("items", True)
+                yield from self.problems(item, inner, f"{place}[{number}]")
+        yield from self._of_alternatives(value, schema, place)
 
-def _alternative_problems(value: Any, schema: Mapping[str, Any], root: Schema, place: str) -> Iterator[str]:
-    for part in schema.get("allOf", ()):
-        yield from problems(value, part, root, place)
-    for keyword in ("anyOf", "oneOf"):
-        if keyword in schema:
-            found = [list(problems(value, part, root, place)) for part in schema[keyword]]
-            fitting = sum(not each for each in found)
-            if not fitting:
-                yield min(found, key=len)[0]
-            elif keyword == "oneOf" and fitting > 1:
-                yield _problem(place, value, f"a value that fits one of the alternatives, and this fits {fitting}")
+    def _of_object(self, value: dict[str, Any], schema: Mapping[str, Any], place: str) -> Iterator[str]:
+        properties = schema.get("properties", {})
+        for name in schema.get("required", ()):
+            if name not in value:
+                yield f"{_joined(place, name)}: missing"
+        for name, each in value.items():
+            inner = properties.get(name, schema.get("additionalProperties", True))
+            if inner is False:
+                yield f"{_joined(place, name)}: not expected"
+            else:
+                yield from self.problems(each, inner, _joined(place, name))
+
+    def _of_alternatives(self, value: Any, schema: Mapping[str, Any], place: str) -> Iterator[str]:
+        for part in schema.get("allOf", ()):
+            yield from self.problems(value, part, place)
+        for keyword in ("anyOf", "oneOf"):
+            if keyword in schema:
+                found = [list(self.problems(value, part, place)) for part in schema[keyword]]
+                fitting = sum(not each for each in found)
+                if not fitting:
+                    yield min(found, key=len)[0]
+                elif keyword == "oneOf" and fitting > 1:
+                    yield _problem(place, value, f"a value that fits one of the alternatives, and this fits {fitting}")
 
 
 def inlined_root(schema: Mapping[str, Any]) -> Mapping[str, Any]:

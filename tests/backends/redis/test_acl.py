@@ -1,6 +1,7 @@
 """A Redis user that lacks a right: what is refused changes nothing, and once it is allowed, it happens once."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -79,11 +80,13 @@ def contents(client: redis.Redis, *, tokens: bool = True) -> dict[bytes, tuple[A
     }
 
 
-async def succeeds(call: Awaitable[Any]) -> bool:
-    """Whether the call is not refused for lack of a right."""
+async def succeeds(call: Awaitable[Any], command: str = "") -> bool:
+    """Whether the call is not refused for lack of a right. The refusal names the ``command``."""
     try:
         await call
-    except BackendUnavailable:
+    except BackendUnavailable as error:
+        if not re.search(rf"\b{command}\b", str(error), re.IGNORECASE):
+            raise
         return False
     return True
 
@@ -112,7 +115,7 @@ def test_a_refused_commit_changes_nothing_and_its_retry_applies_it_once(
             prepare(admin, lease)
             before = contents(admin)
             allow(admin, f"-{command}")
-            applied = await succeeds(backend.commit(*writes, lease=lease))
+            applied = await succeeds(backend.commit(*writes, lease=lease), command)
             allow(admin, f"+{command}")
             if not applied:
                 assert contents(admin) == before, name

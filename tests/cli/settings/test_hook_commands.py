@@ -93,6 +93,7 @@ def test_a_handoff_is_refused(office):
     [
         ('sys.exit("no mails today")', "ended with exit code 1: no mails today"),
         ('print("hm")', "printed 'hm', expected JSON"),
+        ('print("x" * 20_000_000)', "printed more than 10,000,000 bytes"),
         ("print(7)", "printed 7, expected an object"),
         ("print('{\"arguments\": 7}')", "printed 7 as 'arguments', expected dict"),
         ('print(\'{"arguments": {"to": [7]}}\')', "a hook changed the arguments of mail to invalid ones: to"),

@@ -2,10 +2,13 @@
 
 import asyncio
 import multiprocessing
+import os
+import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from swarmchat.swarm import ScriptedModel, ScriptError
+from swarmchat.swarm import ScriptedModel, ScriptError, TranscriptError
 from swarmchat.swarm.models.base import Answer, ModelRequest, ReasoningChunk, TextChunk, ToolCall
 from swarmchat.swarm.replay.cassette import Cassette, MeteredModel, TimedAnswer
 
@@ -103,3 +106,25 @@ def test_several_processes_write_into_one_file(tmp_path: Path):
         process.join()
     slots = [(f"{number}", run, 1) for number in range(4) for run in range(50)]
     assert all(open_before.find(slot) for slot in slots), "answers of others are found without opening it again"
+
+
+def test_a_line_that_a_full_disk_cuts_off_is_told_and_costs_no_other(tmp_path: Path):
+    cassette = Cassette(tmp_path, "m")
+    cassette.add(("a", 1, 1), TimedAnswer(Answer("one"), 1.0))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (cassette.path.stat().st_size + 20, limits[1]))
+    try:
+        with pytest.raises(TranscriptError, match=r"cannot be written: .*; choose another --cassette folder"):
+            cassette.add(("b", 1, 1), TimedAnswer(Answer("two"), 1.0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    cassette.add(("c", 1, 1), TimedAnswer(Answer("three"), 1.0))
+    found = [Cassette(tmp_path, "m").find((key, 1, 1)) for key in "abc"]
+    assert [timed and timed.answer.text for timed in found] == ["one", None, "three"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/full")], ids=["pipe", "device"])
+def test_a_cassette_that_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]):
+    make(tmp_path / "m.ndjson")
+    with pytest.raises(TranscriptError, match="cannot be written: it is no regular file"):
+        Cassette(tmp_path, "m").add(("a", 1, 1), TimedAnswer(Answer("one"), 1.0))

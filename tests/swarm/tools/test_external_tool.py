@@ -74,3 +74,17 @@ def test_the_log_keeps_what_a_replay_offers():
     assert (again.definition, again.effects) == (TOOL.definition, False)
     for damaged in (None, {}, {"name": "", "parameters": {}}, {"name": "x", "parameters": []}):
         assert recorded_tool(damaged) is None
+
+
+def test_a_schema_that_doubles_with_each_level_or_has_a_slow_pattern_takes_no_time():
+    levels = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/d0"}, "b": {"pattern": "^(a+)+$"}},
+        "$defs": {**levels, "d60": {"type": "integer", "exclusiveMaximum": float("inf")}, "none": None},
+    }
+    tool = ExternalTool("s/t", run, parameters=schema)
+    arguments = {"a": "x", "b": "a" * 60 + "b"}
+    assert tool.read_arguments(json.dumps(arguments)) == {"arguments": arguments}, "its owner checks them"
+    definition = {"type": "function", "function": {"name": "t", "parameters": schema}}
+    assert len(json.dumps(portable_tools([definition], empty_parameters=True))) < 1_000_000
