@@ -10,7 +10,7 @@ from hypothesis import settings
 from redis_server import RedisServer, shared_redis
 
 # The first example of a process may load a vocabulary, and a test machine may be busy: neither is a finding.
-settings.register_profile("swarmchat", deadline=None, max_examples=40)
+settings.register_profile("swarmchat", deadline=None, max_examples=25)
 settings.register_profile("long", deadline=None, max_examples=20_000)
 settings.load_profile("swarmchat")
 
