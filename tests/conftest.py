@@ -22,6 +22,8 @@ def pytest_collection_finish() -> None:
     """Have the garbage collector look at what the tests themselves make."""
     gc.collect()
     gc.freeze()
+    # An event loop makes and drops thousands of objects in a test.
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
 
 
