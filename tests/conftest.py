@@ -29,8 +29,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are processors: tests at a terminal, of kills and of delays mostly wait."""
-    return (os.cpu_count() or 1) + 1
+    """Two processes more than there are processors: tests at a terminal, of kills and of delays mostly wait."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_configure(config: pytest.Config) -> None:
