@@ -17,6 +17,7 @@ from typing import Any
 
 import diskcache
 import pytest
+import warm
 from swarmchat.backends import (
     Append,
     Backend,
@@ -217,17 +218,15 @@ asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 """
 
 
-def start_writer(folder: Path, name: str, batches: int) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(folder), name, str(batches)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+def start_writer(folder: Path, name: str, batches: int) -> "warm.Piped | subprocess.Popen[str]":
+    return warm.start_python("-c", WRITER, folder, name, str(batches), stdin=subprocess.DEVNULL)
 
 
 def test_several_processes_append_at_once(folder: Path) -> None:
     writers = [start_writer(folder, name, 100) for name in "abcd"]
     for writer in writers:
         _, problems = writer.communicate(timeout=60)
-        assert (writer.returncode, problems) == (0, b"")
+        assert (writer.returncode, problems) == (0, "")
     values = run(folder, lambda backend: backend.slice("list", 0))
     batches = [tuple(values[index : index + 5]) for index in range(0, len(values), 5)]
     wanted = [tuple(f"{name} {batch} {part}".encode() for part in range(5)) for name in "abcd" for batch in range(100)]
@@ -241,7 +240,7 @@ def test_what_was_acknowledged_survives_kill_9(folder: Path, acknowledged: int) 
     for _ in range(acknowledged):
         assert writer.stdout.readline()
     writer.send_signal(signal.SIGKILL)
-    last = int((writer.communicate()[0].splitlines() or [b"%d" % (acknowledged - 1)])[-1])
+    last = int((writer.communicate()[0].splitlines() or [acknowledged - 1])[-1])
     values = run(folder, lambda backend: backend.slice("list", 0))
     assert len(values) % 5 == 0
     assert len(values) >= 5 * (last + 1)
@@ -459,9 +458,7 @@ asyncio.run(main(sys.argv[1]))
 
 def test_a_disk_that_takes_no_more_is_full_open_or_not(folder: Path) -> None:
     run(folder, put("a"))
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, f"disk:{folder}"], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = warm.run_python("-c", LIMITED, f"disk:{folder}")
     assert done.stderr == ""
     assert done.stdout.count("full: disk:") == 2
     assert run(folder, get("a")) == b"1"

@@ -2,10 +2,10 @@
 
 import asyncio
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 from swarmchat.backends import Conflict, open_backend
 
 COUNTER = """
@@ -36,11 +36,10 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 @pytest.mark.parametrize("kind", ["disk", "redis"])
 def test_two_processes_lose_no_update(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     url = f"disk:{tmp_path / 'store'}?timeout=60" if kind == "disk" else request.getfixturevalue("redis_url")
-    command = [sys.executable, "-c", COUNTER, url, "100"]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    processes = [warm.start_python("-c", COUNTER, url, "100", stdin=subprocess.DEVNULL) for _ in range(2)]
     for process in processes:
         _, problems = process.communicate(timeout=60)
-        assert (process.returncode, problems) == (0, b"")
+        assert (process.returncode, problems) == (0, "")
 
     async def stored() -> tuple[bytes | None, list[bytes]]:
         backend = open_backend(url)

@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from small_disk import SmallDisk, small_disk
 from swarmchat.backends import (
     Append,
@@ -63,9 +63,11 @@ async def write_and_die(url: str) -> None:
 
 def die(disk: SmallDisk) -> None:
     """Write in a process that ends without closing the store: its journal stays."""
-    code = f"import asyncio, test_full_disk as t; asyncio.run(t.write_and_die('disk:{disk.path}/store'))"
-    path = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **path})
+    imports = (
+        f"import asyncio, sys; sys.path[:0] = {[str(Path(__file__).parent), *sys.path]}; import test_full_disk as t"
+    )
+    done = warm.run_python("-c", f"{imports}; asyncio.run(t.write_and_die('disk:{disk.path}/store'))")
+    assert (done.returncode, done.stderr) == (0, "")
     assert (disk.path / "store/cache.db-wal").stat().st_size
 
 

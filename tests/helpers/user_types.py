@@ -1,7 +1,10 @@
-"""Type checks of programs as a user would write them, in a folder outside of the checkout."""
+"""Programs as a user would write them, those of the pages among them, and type checks of them outside the checkout."""
 
+import re
 import subprocess
 from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
 
 CONFIG = """\
 [mypy]
@@ -11,6 +14,21 @@ strict = true
 follow_imports = skip
 follow_imports_for_stubs = true
 """
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Return the code blocks of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def page_programs() -> dict[str, str]:
+    """Return the Python of each page, by a name that a module can have; the page on swarms is one program."""
+    found = {}
+    for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))):
+        programs = blocks(page.read_text("utf-8"), "python")
+        for number, program in enumerate(["\n".join(programs)] if page.stem == "swarms" else programs):
+            found[f"{page.stem.lower().replace('-', '_')}_{number}"] = program
+    return found
 
 
 def type_errors(python: Path | str, folder: Path) -> list[str]:

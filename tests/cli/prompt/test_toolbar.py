@@ -17,13 +17,13 @@ from swarmchat.swarm.session.session import Session
 PARTS = [("", "sales ‹ triage"), ("class:fill.low", "10 / 100 tokens 10%"), ("", "gpt-4o-mini"), ("", "box")]
 
 
-@pytest.mark.parametrize("columns", range(1, 90))
-def test_parts_are_left_out_from_the_right_and_a_line_is_never_too_long(columns):
-    shown = fragment_list_to_text(_fitting(list(PARTS), columns))
-    assert get_cwidth(shown) <= max(columns, 1)
+def test_parts_are_left_out_from_the_right_and_a_line_is_never_too_long():
     whole = " sales ‹ triage   10 / 100 tokens 10%   gpt-4o-mini   box"
-    assert shown == whole[: len(shown)] or shown.endswith("…")
-    assert (shown == whole) == (columns >= len(whole))
+    for columns in range(1, 90):
+        shown = fragment_list_to_text(_fitting(list(PARTS), columns))
+        assert get_cwidth(shown) <= columns
+        assert shown == whole[: len(shown)] or shown.endswith("…"), columns
+        assert (shown == whole) == (columns >= len(whole))
 
 
 def test_wide_letters_have_their_room():

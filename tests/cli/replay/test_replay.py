@@ -4,13 +4,12 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import warm
 from model_server import failure
 
 DIFFERENT, BAD = 3, 65
@@ -651,8 +650,8 @@ def test_an_emitted_test_runs_as_it_is(program, log, other):
     assert (again.code, "test_plain.py already exists" in again.err) == (2, True), "it overwrites nothing"
     assert "def test_log() -> None:\n" in program.invoke("replay", "log.jsonl", "--emit-test").out
 
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA", str(program.folder)]
-    ran = subprocess.run(command, capture_output=True, text=True, cwd="/", env=program.env)
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-rA", program.folder]
+    ran = warm.run_python(*command, cwd=Path("/"), env=program.env)
     results = re.findall(r"^(PASSED|FAILED) \S*?(test_\w+)\.py::", ran.stdout, re.MULTILINE)
     outcome = {name: result for result, name in results}
     changed = dict.fromkeys(("test_file", "test_attribute", "test_elsewhere"), "FAILED")
