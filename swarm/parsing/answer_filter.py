@@ -9,8 +9,8 @@ from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
 from swarmchat.swarm.parsing import formats
 from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext
 from swarmchat.swarm.parsing.call_finder import CallFinder, Leak
-from swarmchat.swarm.parsing.escaped_marks import PlainText, plain_text
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
+from swarmchat.swarm.parsing.mark_spellings import ESCAPED, PlainText, plain_text
 from swarmchat.swarm.parsing.questions import asks_about_calls, asks_hypothetically
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -209,6 +209,9 @@ class AnswerFilter:
             return self._harmony(position)
         if mark in formats.CONTROL:
             return self._control(position)
+        written = self._raw[self._plain.origin(position)]
+        if written in "[{" and mark in ("<tool>", "<call>") and not self._line.blank:
+            return self._say(position, end)
         try:
             leak, end = self._finder.frame(self._text, position, mark, self._final, self._line.blank)
         except NotACall as refuted:
@@ -217,7 +220,7 @@ class AnswerFilter:
                 self._output.remove()
                 return end
             return self._say(position, min(refuted.position, len(self._text)))
-        if self._original(position, position + len(mark)) != mark and self._is_quotation(end):
+        if written in ESCAPED and self._is_quotation(end):
             return self._say(position, end)
         self._remove(leak)
         return end

@@ -44,8 +44,10 @@ _CUT_TAG = lazy_pattern(
 _CALL_IN_TAG = lazy_pattern(r"([A-Za-z_][\w.-]{0,99})(?:\(|[ \t]+(?:\w{1,100}[ \t]?[=:]|\{))")
 _NAME_MARKS = frozenset({"<tool_name>", "<function_name>"})
 """Marks that prose about calls has in the middle of a line."""
-_GENERAL_TAGS = frozenset({"tool", "tools", "tool_use", "tool_code", "function_calls"})
-"""Tags that other XML has too."""
+_GENERAL_MARKS = frozenset(
+    {"<tool>", "<tools>", "<tool_use>", "<tool_code>", "<function_calls>", "<function>", "<call>"}
+)
+"""Marks that other XML has too."""
 _WORD = lazy_pattern(r"[\w-]{2,64}")
 _PLACEHOLDER = lazy_pattern(
     r"<[a-z][\w .-]{0,40}>|\{\w{1,40}\}|\[?your[_ -][\w -]{1,40}\]?|\.\.\.|…"
@@ -130,7 +132,14 @@ class CallFinder:
                 raise NotACall(seen) from None
             return leak
         position = parser.closers(position, mark)
-        return Leak(self._formats[mark], text[start:position], tuple(map(self.call, calls))), position
+        frame = Leak(self._formats[mark], text[start:position], tuple(map(self.call, calls)))
+        if mark in _GENERAL_MARKS:
+            is_written = mark == "<call>" and "(" in frame.text
+            for call in frame.calls:
+                is_likely = call.name in self.toolset.names or call.arguments != "{}" or is_written
+                if call.problem is not None and not (line_start and call.name and is_likely):
+                    raise NotACall(max(position, start + 1))
+        return frame, position
 
     def _body_start(self, parser: CallParser, start: int, mark: str) -> int:
         """Return where the calls of the frame at ``start`` begin, behind its marks."""
@@ -148,6 +157,9 @@ class CallFinder:
     def _breaks_off(self, text: str, start: int, mark: str) -> bool:
         """Tell whether ``text`` ends in the frame at ``start``: with more of it, there might be a call."""
         if self_starting(mark) and ">" not in text[start:] and not _CUT_TAG.match(text, start):
+            return False
+        word = _WORD.search(text, start + len(mark))
+        if mark in _GENERAL_MARKS and word and not self.toolset.may_begin(word[0]):
             return False
         parser = CallParser(text, False, self.toolset)
         try:
@@ -283,7 +295,7 @@ class CallFinder:
             if not closer:
                 words = words[: 2 if words and words[0] in NAME_KEYS else 1]
             name = next(filter(self.toolset.resolve, words), "")
-            is_alone = closer and parser.match(_LINE_END, _LINE_END_START, end) and tag and tag[1] not in _GENERAL_TAGS
+            is_alone = closer and parser.match(_LINE_END, _LINE_END_START, end) and tag and mark not in _GENERAL_MARKS
             if not (name or is_alone):
                 return None
         return self._refused(self._formats[mark], text[start:end], name, why), end

@@ -4,11 +4,12 @@ Each method takes a position and returns where the call ends. It raises NeedMore
 and NotACall if it cannot be a call. A decision never changes when more text arrives.
 """
 
+import re
 from typing import Any
 
 from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, loose_calls, read_text
-from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, SEPARATOR
+from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, OPENER, SEPARATOR
 from swarmchat.swarm.parsing.lenient_json import NotACall, Watch, parse_loose, skip_space
 from swarmchat.swarm.parsing.xml_calls import NAME_END, TAG_START, WRAPPER, XmlCallParser
 
@@ -23,14 +24,25 @@ _NAMELESS = lazy_pattern(
     r"""(?:"[^"<>\n]{0,100}"|'[^'<>\n]{0,100}')){1,4}>"""
 )
 _BLANK_LINE = lazy_pattern(r"\n[ \t]*\r?\n")
+_LINE_END = lazy_pattern(r"\r?\n")
 _LONGEST_PAIRS = 2000
 _IDENTIFIER = lazy_pattern(r"[A-Za-z_]\w{0,99}(?!\w)")
 _BEFORE_JSON = lazy_pattern(
-    rf"(?:\[CALL_ID\][^\[\s]{{0,100}})?\[ARGS\]|\s*<\|tool_call_argument_begin\|>|{SEPARATOR}|\s*✿ARGS✿:?|<\|content\|>"
+    rf"(?:\[CALL_ID\][^\[\s]{{0,100}})?\[ARGS\]|\s*<\|tool_call_argument_begin\|>|{SEPARATOR}|\s*✿ARGS✿:?|<\|content\|>|<\|(?:tool_call:)?arg(?:ument)?s?\|>"
+    r"|\s{0,3}(?:[:,>]|[=-]>)(?=\s{0,9}\{)"
 )
 _BEFORE_JSON_START = lazy_pattern(
     r"(?:\[CALL_ID\][^\[\s]{0,100})?\[\w{0,8}\Z|\[CALL_ID\][^\[\s]{0,100}\Z|<[^<>\n]{0,40}\Z|✿\w{0,4}\Z"
+    r"|\s{0,3}(?:[:,>]|[=-]>?)\s{0,9}\Z"
 )
+# What says that the arguments follow.
+ARGUMENTS_LABEL = lazy_pattern(
+    r"[,;]?\s{0,9}\*{0,2}(?:(?:(?:with|and)[ \t](?:(?:the|these|following)[ \t]){0,2})?"
+    r"(?:(?:tool|action|function|call)[ _-]?)?(?:inputs?|args|arguments?|parameters?|params|kwargs)|with)"
+    r"(?:\*{0,2}[ \t]?[:=]\*{0,2}|[ \t]?(?=[{`\n]))\s{0,3}",
+    re.IGNORECASE,
+)
+ARGUMENTS_LABEL_START = lazy_pattern(r"[,;]?\s{0,9}[*A-Za-z_ \t-]{0,40}[:=]?\*{0,2}\s{0,3}\Z")
 _FENCE = lazy_pattern(r"(?:```[\w-]{0,20}|json)[ \t]*\n")
 _FENCE_START = lazy_pattern(r"`{1,3}\Z|(?:```[\w-]{0,20}|json)[ \t]*\Z|js?o?\Z")
 _GEMMA_CALL = lazy_pattern(r"call:([\w.-]{1,100})\{")
@@ -112,6 +124,8 @@ class CallParser(XmlCallParser):
         after = self.space(before.end() if before else end)
         before = before or self.match(_BEFORE_JSON, _BEFORE_JSON_START, after)
         after = self.space(before.end()) if before else after
+        label = self.match(ARGUMENTS_LABEL, ARGUMENTS_LABEL_START, end)
+        after = self.space(label.end()) if label else after
         fence = self.match(_FENCE, _FENCE_START, after)
         after = self.space(fence.end()) if fence else after
         if fence and self.at("tool_call(", after):
@@ -140,7 +154,11 @@ class CallParser(XmlCallParser):
         closer = CLOSERS.search(self.text, position)
         if closer is None and len(self.text) - position < _LONGEST_PAIRS:
             self.need(len(self.text))
-        last = closer or _BLANK_LINE.search(self.text, position)
+        again = OPENER.search(self.text, position, closer.start() if closer else len(self.text))
+        # Without a closing mark, prose may follow the line.
+        is_one_line = self.text[self.text.rfind("\n", 0, position) + 1 : position].strip()
+        closer = None if again else closer
+        last = closer or (_LINE_END if is_one_line else _BLANK_LINE).search(self.text, position) or again
         end = last.start() if last else len(self.text)
         if end - position > _LONGEST_PAIRS:
             raise NotACall(position)

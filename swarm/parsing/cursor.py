@@ -11,9 +11,9 @@ from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
 from swarmchat.swarm.tools.toolset import Toolset
 
 _SPACE = lazy_pattern(r"\s*+")
-# Brackets too many: only where nothing else stands on the line, or a closing mark.
-_STRAY = lazy_pattern(r"[)}\]]{1,3}(?=\s*(?:\Z|\n|</|<\||\[/|\[END))")
-_STRAY_START = lazy_pattern(r"[)}\]]{1,3}[ \t]*(?:<|\[E?N?)?\Z")
+# Brackets too many, or those that the whole call stands in: only before a gap or a mark.
+_STRAY = lazy_pattern(r"[)}\]>]{1,3}(?=[\s<\[]|\Z)")
+_STRAY_START = lazy_pattern(r"[)}\]>]{1,3}\Z")
 _CUT_CLOSER = lazy_pattern(r"(?:</?[\w|｜▁:]{0,40}|\[/?[A-Z_]{0,20})\Z")
 _CALL_FOLLOWS = lazy_pattern(r"\s*:?\s*(?:[\[{<`]|[\w.:/-]{1,100}\s*(?:[\[({\n<]|\w{1,100}\s{0,3}[=:]))")
 _CALL_FOLLOWS_START = lazy_pattern(r"\s*:?\s*[\w.:/-]{0,100}(?:\s+\w{0,100}\s{0,3})?\Z")

@@ -21,17 +21,21 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "function_calls tags": ("<function_calls>",),  # Anthropic's XML; Olmo 3 with Python inside (vLLM: olmo3)
     # Qwen 2.5 Coder mixes its marks up; Claude 2 and its imitators have the name in an element
     "tool tags": ("<tool>", "<tools>", "<tool ", "<tool_name>", "<function_name>"),
+    "call tags": ("<call>",),
     "tool_use tags": ("<tool_use>", "<use_tool>", "<execute_tool>"),
     "tool_request tags": ("<tool_request>", "<tool_invocation>", "<api_call>"),
     "tool_code tags": ("<tool_code>",),  # Gemini's
     "Nemotron": ("<TOOLCALL>",),  # Nano v2 (SGLang, llama.cpp)
     # Llama 3.1 (vLLM: llama3.1 prompt format), Qwen3-Coder without its outer tag; Llama 3.3 on Groq; MiniCPM
-    "function tags": ("<function=", "<function(", "<function name="),
+    "function tags": ("<function=", "<function(", "<function/", "<function name=", "<function>"),
     "invoke tags": ("<invoke ", "<invoke>"),  # Claude 2 has the name in an element
     "Anthropic": tuple(f"<antml:{rest}" for rest in ("function_calls>", "invoke ", "invoke>")),  # its own namespace
     "MiniMax": ("<minimax:tool_call>",),  # M2 (vLLM: minimax_m2)
     "Seed": ("<seed:tool_call>",),  # Seed-OSS (vLLM: seed_oss)
     "LongCat": ("<longcat_tool_call>",),  # (vLLM: longcat)
+    "Solar": ("<|tool_call:begin|>",),
+    "HyperCLOVA": (" -> tool/function_call", "-> tool/function_call"),
+    "Pangu": ("[unused11]",),
     "Step": ("<steptml:invoke ",),  # Step3 (vLLM: step3)
     "dots": ("<dots_function_call>",),
     "FunctionGemma": ("<start_function_call>",),  # (vLLM: functiongemma)
@@ -69,7 +73,7 @@ for _bar in "｜|":
 
 def self_starting(mark: str) -> bool:
     """Tell whether ``mark`` is the beginning of the call itself, so that the parser starts at it."""
-    return mark[-1] in "=( " or mark.endswith("invoke>") or mark == "functools["
+    return mark[-1] in "=(/ " or mark.endswith("invoke>") or mark == "functools["
 
 
 def functionary(name: str) -> str:
@@ -93,7 +97,7 @@ SEPARATOR = rf"<[｜|]tool{_GAP}sep[｜|]>"
 
 # What may stand between a mark and its call, beside white space.
 INSIDE_OPENER = lazy_pattern(
-    rf"<\|plugin\|>|<\|interpreter\|>|function<[｜|]tool{_GAP}sep[｜|]>|<\|tool_calls?(?:_section)?_begin\|>"
+    rf"<\|plugin\|>|\w{{0,30}}<\|tool_call:name\|>|<\|interpreter\|>|function<[｜|]tool{_GAP}sep[｜|]>|<\|tool_calls?(?:_section)?_begin\|>"
     rf"|<[｜|]tool{_GAP}calls?(?:{_GAP}begin)?[｜|]>|<[｜|]DSML[｜|](?:function|tool)_calls>"
     r"|<(?:antml:)?(?:tool_calls?|function_calls?)>"
     r"|functools(?=\[)|:(?!\w)"
@@ -102,10 +106,10 @@ INSIDE_OPENER = lazy_pattern(
 # What ends a frame; any number of them, in any order, and swallowed with it.
 CLOSERS = lazy_pattern(
     r"</(?:\|?(?:(?:minimax|seed|antml):)?(?:longcat_|dots_)?(?:tool_calls?|toolcalls?|TOOLCALL|function_calls?"
-    r"|functioncall|functions?|tools?|tool_use|use_tool|execute_tool|tool_request|tool_invocation|api_call|tool_code|invoke)\|?)>|</(?:arg_key|arg_value|parameters?)>|<function>"
-    r"|</(?:args?|arguments?|name|tool_name|tool_response|TOOL_CALL)>|</\|tool_calls?\|>|<\|/tool_calls?\|>|<tool_call\|>|<end_function_call>|<\|action_end\|>|<\|END_ACTION\|>"
+    r"|functioncall|functions?|tools?|tool_use|use_tool|execute_tool|tool_request|tool_invocation|api_call|tool_code|invoke|call)\|?)>|</(?:arg_key|arg_value|parameters?)>|<function>"
+    r"|</(?:(?:tool_|function_|action_|call_)?(?:args?|arguments?|inputs?|params?|name)|tool_response|TOOL_CALL)>|</\|tool_calls?\|>|<\|/tool_calls?\|>|<tool_call\|>|<end_function_call>|<\|action_end\|>|<\|END_ACTION\|>"
     rf"|<\|python_end\|>|<[｜|]tool{_GAP}calls?{_GAP}end[｜|]>|<\|tool_calls?_section_end\|>|<\|tool_call_end\|>"
-    r"|<\|tools_suffix\|>"
+    r"|<\|tools_suffix\|>|<\|tool_call:end\|>|\[unused12\]|<bot_end>|<end_(?:code|action)>"
     r"|</[｜|]DSML[｜|](?:function_calls|tool_calls|invoke)>|</steptml:invoke>|\[/?END_TOOL_REQUEST\]|\[/TOOL_CALLS\]"
     r"|\[/TOOL_REQUEST\]|<\|call\|>|<start_function_response>|✿RESULT✿:?|✿RETURN✿:?"
 )
@@ -298,4 +302,5 @@ def beginnings(marks: Iterable[str]) -> frozenset[str]:
     return frozenset(mark[:length] for mark in marks for length in range(1, len(mark))) - marks
 
 
+OPENER = lazy_pattern(alternatives(OPENERS))
 CONTROL_MARK, TURN_MARK = (lazy_pattern(alternatives(marks)) for marks in (CONTROL, CONTROL.difference(STRAY_ENDS)))

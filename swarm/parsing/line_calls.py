@@ -3,7 +3,7 @@
 import re
 
 from swarmchat.swarm.common.patterns import lazy_pattern
-from swarmchat.swarm.parsing.call_parser import CallParser
+from swarmchat.swarm.parsing.call_parser import ARGUMENTS_LABEL, ARGUMENTS_LABEL_START, CallParser
 from swarmchat.swarm.parsing.call_values import (
     KNOWN_KEYS,
     NAME_KEYS,
@@ -13,7 +13,7 @@ from swarmchat.swarm.parsing.call_values import (
     ParsedCall,
     read_text,
 )
-from swarmchat.swarm.parsing.formats import OPENERS, alternatives, beginnings, self_starting
+from swarmchat.swarm.parsing.formats import OPENER, OPENERS, beginnings, self_starting
 from swarmchat.swarm.parsing.lenient_json import MORE, UNREAD, NeedMore, NotACall, read_string
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -42,13 +42,6 @@ _CALL_LABEL = lazy_pattern(
 )
 _LABEL_BEGINNINGS = beginnings((*(f"{label} :" for label in _LABELS), *(f"{label}**:** " for label in _LABELS)))
 _LABELLED_NAME = lazy_pattern(r"[`*\"']{0,3}([A-Za-z_][\w.-]{0,99})[`*\"']{0,3}(?:\(\))?(?=\s|\Z|[\[{,])")
-_ARGUMENTS_LABEL = lazy_pattern(
-    r"[,;]?\s{0,9}\*{0,2}(?:(?:(?:with|and)[ \t](?:(?:the|these|following)[ \t]){0,2})?"
-    r"(?:(?:tool|action|function|call)[ _-]?)?(?:inputs?|args|arguments?|parameters?|params|kwargs)|with)"
-    r"(?:\*{0,2}[ \t]?[:=]\*{0,2}|[ \t]?(?=[{`\n]))\s{0,3}",
-    re.IGNORECASE,
-)
-_ARGUMENTS_LABEL_START = lazy_pattern(r"[,;]?\s{0,9}[*A-Za-z_ \t-]{0,40}[:=]?\*{0,2}\s{0,3}\Z")
 _CUT_TAG = lazy_pattern(r"[ \t]+\w{1,100}[ \t]*=[^<>]*\Z")
 _IDENTIFIER_START = lazy_pattern(r"[A-Za-z_][\w.:-]{0,99}\Z")
 _LABELLED_NAME_START = lazy_pattern(r"[`*\"']{0,3}(?:[A-Za-z_][\w.-]{0,99})?[`*\"']{0,3}\(?\)?\Z")
@@ -78,7 +71,7 @@ _LABEL_START = lazy_pattern(
 _QUALIFIED = "print(default_api."
 _SEPARATOR = lazy_pattern(r"[ \t]{0,9}[;,][ \t]{0,9}")
 _SEPARATOR_START = lazy_pattern(r"[ \t]{0,9}(?:[;,][ \t]{0,9})?\Z")
-_OPENER, _OPENER_BEGINNINGS = lazy_pattern(alternatives(OPENERS)), beginnings(OPENERS)
+_OPENER_BEGINNINGS = beginnings(OPENERS)
 _WORD_BEGINNINGS = beginnings(
     (
         *("assistantcommentary", "assistantanalysis", "assistant to=", "commentary", "analysis"),
@@ -213,7 +206,7 @@ class LineCallParser(CallParser):
         return format_name, calls, end
 
     def _in_fence(self, position: int) -> tuple[list[ParsedCall], int]:
-        opener = _OPENER.match(self.text, position)
+        opener = OPENER.match(self.text, position)
         if opener:
             calls, position = self.body(position if self_starting(opener[0]) else opener.end())
             return calls, self.closers(position, opener[0])
@@ -252,7 +245,7 @@ class LineCallParser(CallParser):
         bracketed = self.match(_IN_BRACKETS, _IN_BRACKETS_START, name.end())
         if bracketed and is_known:
             return [self._of_text(name[1], bracketed[1])], self._observed(bracketed.end())
-        arguments = self.match(_ARGUMENTS_LABEL, _ARGUMENTS_LABEL_START, name.end())
+        arguments = self.match(ARGUMENTS_LABEL, ARGUMENTS_LABEL_START, name.end())
         after = arguments.end() if arguments else self.space(name.end())
         if is_known and has_colon and (after >= len(self.text) or _CUT_ARGUMENTS_LABEL.match(self.text, name.end())):
             is_cut = bool(self.properties(name[1])) or after < len(self.text) or arguments is not None

@@ -7,7 +7,7 @@ from textwrap import dedent
 from typing import Any
 
 from swarmchat.swarm.common.patterns import lazy_pattern
-from swarmchat.swarm.parsing.call_values import ARGUMENT_KEYS, ParsedCall, read_text
+from swarmchat.swarm.parsing.call_values import ARGUMENT_KEYS, NAME_KEYS, ParsedCall, read_text
 from swarmchat.swarm.parsing.cursor import Cursor
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
@@ -19,16 +19,21 @@ _ATTRIBUTES = rf"((?:[ \t]{{1,5}}[\w:-]{{1,40}}[ \t]{{0,3}}=[ \t]{{0,3}}{_VALUE}
 _ATTRIBUTE = lazy_pattern(r"""([\w:-]+)[ \t]*=[ \t]*(?:"([^"]*)"|'([^']*)'|([^\s"'<>=/{]+))""")
 # None of these tags is longer than what TAG_START holds back.
 _FUNCTION = lazy_pattern(
-    rf"(?=<[^<>\n]{{0,240}}[>{{])<(?:function[=(]{_QUOTED_NAME}[)\],:= ]{{0,3}}"
+    rf"(?=<[^<>\n]{{0,240}}[>{{\[])<(?:function[=(/]{_QUOTED_NAME}[)\],:= ]{{0,3}}"
     rf"|(?:{_NAMESPACE}(?P<invoke>invoke|tool_?call|function_?call)|function|tool){_ATTRIBUTES})[ \t]{{0,5}}"
-    r"(?:(?P<empty>/)?>|(?=\{))"
+    r"(?:(?P<empty>/)?>|(?=\[?\{))"
 )
 _OWN_TAG = lazy_pattern(rf"<([A-Za-z_][\w.-]{{0,99}}){_ATTRIBUTES}[ \t]{{0,5}}(?P<empty>/)?>")
 _INVOKE = lazy_pattern(rf"<(?:{_NAMESPACE}invoke|function)>")
 _NAME_TAG = "(?:tool_name|function_name|name|tool|function)"
-_TOOL_NAME = lazy_pattern(rf"<{_NAME_TAG}>\s{{0,9}}([\w.:/-]{{1,100}})\s{{0,9}}</{_NAME_TAG}>")
-_TOOL_NAME_START = lazy_pattern(rf"<{_NAME_TAG}>\s{{0,9}}[\w.:/-]{{0,100}}\s{{0,9}}(?:<[/\w]{{0,15}})?\Z|<\w{{0,15}}\Z")
-NAME_END = lazy_pattern(rf"</{_NAME_TAG}>")
+_SERVER = r"<server_name>[^<>]{0,100}"
+_TOOL_NAME = lazy_pattern(
+    rf"(?:{_SERVER}</server_name>\s{{0,9}})?<{_NAME_TAG}>\s{{0,9}}([\w.:/-]{{1,100}})\s{{0,9}}</{_NAME_TAG}>"
+)
+_TOOL_NAME_START = lazy_pattern(
+    rf"(?:{_SERVER}</server_name>\s{{0,9}})?(?:{_SERVER}\Z|<{_NAME_TAG}>\s{{0,9}}[\w.:/-]{{0,100}}\s{{0,9}}(?:<[/\w]{{0,15}})?\Z|(?:<[/\w]{{0,15}})?\Z)"
+)
+NAME_END = lazy_pattern(rf"</(?:{_NAME_TAG}|tool_?call|function_?call)>")
 _PARAMETER = lazy_pattern(
     rf"(?=<[^<>\n]{{0,240}}>)<{_NAMESPACE}(?:param(?:eter)?|arg(?:ument)?)"
     rf"(?:={_QUOTED_NAME}{_ATTRIBUTES}?|{_ATTRIBUTES})[ \t]{{0,5}}>"
@@ -38,8 +43,8 @@ _PARAMETER_END = lazy_pattern(
     rf"</{_NAMESPACE}(?:param(?:eter)?|arg(?:ument)?)>|(?=<{_NAMESPACE}param(?:eter)?(?:=|[ \t]{{1,5}}name=))"
     rf"|(?=</(?:function|{_NAMESPACE}invoke|(?:\w{{1,10}}:)?tool_call)>)"
 )
-WRAPPER = lazy_pattern(rf"<{_NAMESPACE}(?:parameters|arguments|args|tool_input|input)>")
-_WRAPPER_END = lazy_pattern(rf"</{_NAMESPACE}(?:parameters|arguments|args|tool_input|input)>")
+_WRAPPER = rf"{_NAMESPACE}(?:tool_|function_|action_|call_)?(?:parameters|params|arguments|args|inputs?)>"
+WRAPPER, _WRAPPER_END = lazy_pattern(f"<{_WRAPPER}"), lazy_pattern(f"</{_WRAPPER}")
 _ELEMENT = lazy_pattern(r"<([A-Za-z_][\w.-]{0,99})>")
 TAG_START = lazy_pattern(r"<[^<>\n]{0,241}\Z")
 _ARGUMENT = lazy_pattern(r"<(?:longcat_)?arg_key>([^<]{1,200})</(?:longcat_)?arg_key>\s*<(?:longcat_)?arg_value>")
@@ -102,7 +107,7 @@ class XmlCallParser(Cursor):
         match = self.match(_FUNCTION, TAG_START, position)
         if match:
             attributes = _attributes(match[3] or "")
-            name = (match[1] or attributes.get("name", "")).strip()
+            name = (match[1] or _named(attributes, *NAME_KEYS)).strip()
             # Other XML has elements like <function name="…"> too.
             is_call = match[1] or match["invoke"] or self.toolset.resolve(name) is not None
             arguments = self._of_attributes(name, attributes)
@@ -143,6 +148,7 @@ class XmlCallParser(Cursor):
             position = self.space(wrapper.end())
         else:
             wrapper = None
+        position += self.text.startswith("[{", position)
         if self.text.startswith("{", position):
             call, end = self.json_arguments(name, position)
             end += self.text.startswith(">", end)
@@ -189,7 +195,7 @@ class XmlCallParser(Cursor):
         match = self.match(_PARAMETER, TAG_START, position)
         if match:
             attributes = _attributes(match[2] or match[3] or "")
-            name = (match[1] or attributes.get("name", "")).strip()
+            name = (match[1] or _named(attributes, "name", "key")).strip()
             schema = {"type": "string"} if attributes.get("string") == "true" else schemas.get(name)
             return self._value(name, schema, match.end(), _PARAMETER_END) if name else None
         match = self.match(_ELEMENT, TAG_START, position)
@@ -217,13 +223,18 @@ class XmlCallParser(Cursor):
         if not call.arguments and self.toolset.resolve(name) is None:
             raise NotACall(position + 1)
         # In <tool>NAME</tool>, the tag ends the name only: the arguments may still have come behind it.
-        name_end = self.match(NAME_END, CLOSER_START, end) if self.properties(name) else None
+        is_bare = self.properties(name) and not call.arguments
+        name_end = self.match(NAME_END, CLOSER_START, end) if is_bare else None
         broken = call.broken or (name_end is not None and self.breaks_off(self.space(name_end.end())))
         return [ParsedCall(name, call.arguments, broken)], end
 
 
 def _attributes(text: str) -> dict[str, str]:
     return {match[1]: match[2] or match[3] or match[4] or "" for match in _ATTRIBUTE.finditer(text)}
+
+
+def _named(attributes: Mapping[str, str], *keys: str) -> str:
+    return next((attributes[key] for key in keys if key in attributes), "")
 
 
 def _own_lines(raw: str) -> str:

@@ -90,6 +90,26 @@ WHOLE = [
     f"Calling get_weather with the arguments {ARGUMENTS}",
     "Action: get_weather[Paris]",
     f"Action: get_weather\nAction Input: {ARGUMENTS}\nObservation: sunny\nFinal Answer: It is sunny.",
+    "<call>get_weather(city='Paris')</call>",
+    f"<action>get_weather</action>\n<action_input>{ARGUMENTS}</action_input>",
+    f"<function>get_weather</function>\n{ARGUMENTS}",
+    f"<function/get_weather>{ARGUMENTS}</function>",
+    f"<function=get_weather [{ARGUMENTS}]</function>",
+    f"<tool_call>get_weather</tool_call>\n<tool_args>{ARGUMENTS}</tool_args>",
+    f"[Calling tool: get_weather with arguments {ARGUMENTS}]",
+    f"[Calling tool: get_weather({ARGUMENTS})]",
+    "[Tool: get_weather city=Paris]",
+    "{{tool_call: get_weather(city='Paris')}}",
+    f"{{{{tool_call}}}}{CALL}{{{{/tool_call}}}}",
+    f"<<<TOOL_CALL>>>{CALL}<<<END_TOOL_CALL>>>",
+    "<<function>>get_weather(city='Paris')",
+    f"\\[TOOL_CALLS\\][{CALL}]",
+    f"<|tool|>get_weather<|args|>{ARGUMENTS}<|end|>",
+    f"<|tool_call:begin|>a1<|tool_call:name|>get_weather<|tool_call:args|>{ARGUMENTS}<|tool_call:end|>",
+    '<|open|>call tool="get_weather"<|sep|><|open|>argument key="city" type="string"<|sep|>Paris'
+    "<|close|>argument<|sep|><|close|>call<|sep|>",
+    "<use_mcp_tool>\n<server_name>sky</server_name>\n<tool_name>get_weather</tool_name>\n"
+    f"<arguments>\n{ARGUMENTS}\n</arguments>\n</use_mcp_tool>",
     # Only the bracket around whole arguments is missing, and the model has closed its frame.
     f"<tool_call>{CALL[:-1]}\n</tool_call>",
 ]
@@ -134,6 +154,11 @@ REFUSED = [
     ("<toolcall> get_wether city=Paris </toolcall>", "get_wether", "did you mean 'get_weather'?"),
     ('<toolcall name="get_wether" city="Paris"/>', "get_wether", "did you mean 'get_weather'?"),
     (f"<tool>get_wether</tool><args>{ARGUMENTS}</args>", "get_wether", "did you mean 'get_weather'?"),
+    ("<call>get_wether()</call>", "get_wether", "did you mean 'get_weather'?"),
+    (f"[Calling tool: get_wether with {ARGUMENTS}]", "get_wether", "did you mean 'get_weather'?"),
+    ("[Calling tool: get_weather]", "get_weather", "cut off"),
+    ("{{tool_call}}", "", "cut off"),
+    ("[Calling to", "", "cut off"),
     ('<tool_call>{"name": "get_weather", "arguments": {"city": "string"}}</tool_call>', "get_weather", "example"),
     ('<tool_call>{"name": "get_weather", "arguments": {"city": "<name>"}}</tool_call>', "get_weather", "example"),
     ('{"name": "get_weather", "arguments": {"city": "string"}}', "get_weather", "example"),
@@ -185,6 +210,11 @@ MENTIONS = [
     "CALL us today!",
     "Action: drink more water.\nInput: 2 litres.",
     "Tool: hammer\nInput: steel",
+    "<call>555-1234</call>",
+    "<action>waves</action>",
+    "<function>main()</function>",
+    "Assistant: [calls get_weather(city='Paris')]\nTool: 12 degrees",
+    "{{ now }} is filled in; so is {{call}}.",
 ]
 
 
