@@ -127,11 +127,6 @@ class Agent:
         )
 
     @property
-    def rules(self) -> dict[str, Any]:
-        """The rules for its messages that no model is told, as far as they are not the defaults."""
-        return {} if self.max_tool_calls is None else {"max_tool_calls": self.max_tool_calls}
-
-    @property
     def is_person(self) -> bool:
         """Whether a person answers: an operator."""
         return False
@@ -319,12 +314,6 @@ class Swarm:
             if part.name == name:
                 return part
         raise self._unknown(kind, name)
-
-    def rules_of(self, agent: Agent) -> list[dict[str, Any]]:
-        """Return the rules for messages of ``agent`` that no model is told: its own, of its tools, of operators."""
-        owners: list[Agent | Tool] = [agent, *agent.own_tools]
-        owners += [operator for operator in self.operators if operator.name in agent.targets]
-        return [{"name": each.name, **each.rules} for each in owners if each.rules]
 
     def _unknown(self, kind: str, name: str) -> DefinitionError:
         names = [part.name for part in getattr(self, _PARTS[kind])]

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime, time
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from swarmchat.swarm.agents.agent import Agent, Swarm
@@ -67,11 +66,6 @@ class Operator(Agent):
             local.weekday() in days and start <= now and (end is None or now < end)
             for days, start, end in _spans(self.name, self.hours)
         )
-
-    @property
-    def rules(self) -> dict[str, Any]:
-        """When somebody is there, and how long a client waits."""
-        return {"hours": self.hours, "timezone": self.timezone, "timeout": self.timeout}
 
     @property
     def closed_text(self) -> str:

@@ -14,7 +14,7 @@ from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, Reason
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
-from swarmchat.swarm.replay.script import Action, RecordedReply, RecordedResult
+from swarmchat.swarm.replay.script import ASKED, Action, RecordedReply, RecordedResult
 from swarmchat.swarm.replay.task_order import RecordedOrder
 from swarmchat.swarm.tools.context import ArgumentsError, Denied, Outcome, ToolFailure, assigned
 from swarmchat.swarm.tools.external_tool import ExternalTool
@@ -176,11 +176,11 @@ class ReplayTools:
         self._real = real
         self._live = live
         self._results: dict[str, RecordedResult | None] = {}
-        # What belongs to no call was asked for the task itself.
-        asked = () if recording.action is None else recording.action.records
-        own = deque(record for record in asked if record.type == "ask_model" and record.data.get("call") == "")
-        self._asked: dict[str, deque[Record]] = {"": own}
-        """What the tools that run asked when they were recorded, by the ids of their calls."""
+        self._asked: dict[str, deque[Record]] = {}
+        """What the tools that run asked when they were recorded, by the ids of their calls; empty: a task itself."""
+        for record in () if recording.action is None else recording.action.records:
+            if record.type in ASKED:
+                self._asked.setdefault(str(record.data.get("call")), deque()).append(record)
 
     async def approve(self, tool: "Tool", call: ToolCall) -> bool | str | Denied:
         """Whether the call was allowed in the recording; its arguments, if the user edited them."""

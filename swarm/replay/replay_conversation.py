@@ -3,10 +3,10 @@
 import asyncio
 import hashlib
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.common.draws import Draws
@@ -36,6 +36,18 @@ _FORMER_MARKS = 0.9, 0.7
 """The marks of requests that do not record theirs, unless the session had others."""
 
 
+class TasksBeside(Protocol):
+    """What stores the records of tasks in the background that run again."""
+
+    async def advance(self, record: Record) -> bool:
+        """Have the task of ``record`` store its next record; return false if ``record`` is to be repeated."""
+        ...
+
+    async def close(self) -> None:
+        """End all tasks, as with the process."""
+        ...
+
+
 class ReplayConversation(Conversation):
     """A conversation whose requests follow those of ``recording``."""
 
@@ -61,6 +73,12 @@ class ReplayConversation(Conversation):
     _made_ids = 0
     _beside: Sequence[tuple[int, Record]] = ()
     """What tasks in the background have still to store beside the action."""
+    tasks: TasksBeside
+    """The tasks in the background, which run again."""
+    store: Callable[[Batch | None, ChangeSet | None, bool], Awaitable[None]] | None = None
+    """Stores what one of these tasks has to store, if the conversation is the one that gives it."""
+    drawn_by: Mapping[str, object] = {}
+    """What tools in the background drew, by the ids of their calls."""
     _own = 0
     """How many records the action has stored itself."""
 
@@ -132,6 +150,11 @@ class ReplayConversation(Conversation):
                 await self.store_beside(self._own)
             yield
 
+    async def close(self) -> None:
+        """End the tasks in the background, and close the conversation."""
+        await self.tasks.close()
+        await super().close()
+
     async def begin_beside(self, action: Action) -> None:
         """Have tasks in the background store beside ``action`` what they did then."""
         await self.end_beside()
@@ -144,20 +167,22 @@ class ReplayConversation(Conversation):
     async def store_beside(self, own: int) -> None:
         """Store what tasks in the background had stored when the action had stored ``own`` records itself.
 
-        They do not run again: it depends on the time when they did what. What they changed, they change again.
+        Those that run again store it themselves. Of the others, what they changed is changed again.
         """
         due = [record for before, record in self._beside if before <= own]
         self._beside = self._beside[len(due) :]
-        batch, changes = self.batch(), ChangeSet()
-        for record in due:
-            if record.type in CHANGES:
-                apply_recorded_change(record, self, changes)
+        while due:
+            if await self.tasks.advance(due[0]):
+                due.pop(0)
                 continue
-            if changes:
-                await super().commit_in_step(batch, changes)
-                batch, changes = self.batch(), ChangeSet()
-            batch.append(record)
-        if batch.records or changes:
+            # The changes behind a record belong to its commit.
+            record, batch, changes = due.pop(0), self.batch(), ChangeSet()
+            if record.type not in CHANGES:
+                batch.append(record)
+            else:
+                apply_recorded_change(record, self, changes)
+            while due and due[0].type in CHANGES:
+                apply_recorded_change(due.pop(0), self, changes)
             await super().commit_in_step(batch, changes)
 
     async def toolset(self) -> Toolset:
@@ -226,7 +251,9 @@ class ReplayConversation(Conversation):
         self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False
     ) -> None:
         """Do as ``commit`` does, for a task too."""
-        if not self.recording.killed:
+        if self.store is not None and not self.recording.killed:
+            await self.store(batch, changes, keep)
+        elif not self.recording.killed:
             await self.store_beside(self._own)
             end = self.journal.log.next_seq
             await super().commit_in_step(batch, changes, keep=keep)
@@ -238,6 +265,7 @@ class ReplayConversation(Conversation):
         # The name in the store is random. A prompt that shows it would never find its answer in a cassette.
         ctx.client = str(self.about.get("client") or "replay")
         ctx.session = str(self.about.get("id") or ctx.session)
+        ctx.draws.repeat(self.drawn_by.get(call_id))
         return ctx
 
     def new_draws(self) -> Draws:

@@ -35,6 +35,7 @@ from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
+from swarmchat.swarm.replay.background import ReplayedTasks
 from swarmchat.swarm.replay.compare import Difference, compare_logs
 from swarmchat.swarm.replay.consequences import compared
 from swarmchat.swarm.replay.expectations import (
@@ -225,6 +226,7 @@ class _Replay:
         conversation.about = about
         conversation.recorded_tools = offered_tools(self.conversation, self.swarm)
         conversation.initial_reserve = conversation.settings.reserve
+        conversation.tasks = ReplayedTasks(conversation, () if self.live else actions)
         conversation.repeat(self.recording, self.rules, real=self.mode == "tools", live=self.live)
         if not self.live:
             # Whether a recorded call was allowed is known; a handwritten one must be allowed by its tool.

@@ -124,24 +124,25 @@ def split_actions(records: Sequence[Record]) -> tuple[list[Record], list[Action]
             before.append(record)
     for action in actions:
         if action.is_turn:
-            action.tasks = _tasks_of(action)
-            for each in (action, *action.tasks.values()):
-                _Reader(each).read()
+            action.tasks = tasks_in(action.records)
             for task in action.tasks.values():
                 action.asked.extend(task.asked)
-                task.breaks_off = task.breaks_off or not _has_ended(task)
+            _Reader(action).read()
     return before, actions
 
 
-def _tasks_of(action: Action) -> dict[str, Action]:
-    """Return the tasks in a turn, each as an action with the records in its own."""
+def tasks_in(records: Sequence[Record]) -> dict[str, Action]:
+    """Return the tasks whose records are among ``records``, each as an action with the records in these."""
     tasks: dict[str, Action] = {}
-    for record in action.records:
+    for record in records:
         inner = record.of_task
         if record.type in CHANGES and record.task:
             inner = replace(record, data={name: value for name, value in record.data.items() if name != "task"})
         if inner is not None:
             tasks.setdefault(record.task, Action("ask", [])).records.append(inner)
+    for task in tasks.values():
+        _Reader(task).read()
+        task.breaks_off = task.breaks_off or not _has_ended(task)
     return tasks
 
 

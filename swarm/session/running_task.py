@@ -1,9 +1,9 @@
 """One task in the background while it runs, and how it has ended."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
@@ -44,3 +44,5 @@ class TaskResult:
     records: Sequence[Record] = ()
     """Records of the task that are not stored yet."""
     changes: ChangeSet = field(default_factory=ChangeSet)
+    drawn: Mapping[str, Any] = field(default_factory=dict)
+    """The field of its record that holds the times and ids that it drew."""

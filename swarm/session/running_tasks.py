@@ -135,7 +135,7 @@ class BackgroundTasks:
                 return
             except Exception as error:
                 # What the tool changed cannot be applied any more.
-                await run_to_completion(self._end(start, _failure(error)))
+                await run_to_completion(self._end(start, failure(error)))
         finally:
             self.running.pop(running.id, None)
 
@@ -152,19 +152,19 @@ class BackgroundTasks:
                 raise
             return TaskResult("stopped", "")
         except Exception as error:
-            return _failure(error)
+            return failure(error)
 
     async def _end(self, start: Record, result: TaskResult) -> None:
         """Store the end of the task that ``start`` began, and put its result into the mailbox, in one commit.
 
         If the store fails, the next commit does it.
         """
-        from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE, new_mail
+        from swarmchat.swarm.persistence.mailbox import new_mail
 
         conversation, assignment = self._conversation, assigned(start)
         info, ttl = conversation.info, conversation.settings.lifetimes.session
         sender, wakes = f"{assignment.tool or assignment.agent}, task {start.task}", result.status in ("ok", "error")
-        mail = new_mail(_said(assignment, result, MAX_MESSAGE), sender=sender, wake=assignment.wake and wakes)
+        mail = new_mail(said(assignment, result), sender=sender, wake=assignment.wake and wakes)
         changes = ChangeSet()
         changes.extend(result.changes)
         changes.write(Append(keys.session_mailbox(info.client, info.id), (mail.to_bytes(),), ttl))
@@ -172,21 +172,25 @@ class BackgroundTasks:
             batch = conversation.batch()
             for record in result.records:
                 batch.append(record)
-            batch.add("task_end", turn=0, agent=start.agent, task=start.task, status=result.status, text=mail.text)
+            fields = {"status": result.status, "text": mail.text, **result.drawn}
+            batch.add("task_end", turn=0, agent=start.agent, task=start.task, **fields)
             try:
                 await conversation.commit_in_step(batch, changes, keep=True)
             except BackendError:
                 return
 
 
-def _failure(error: Exception) -> TaskResult:
+def failure(error: Exception) -> TaskResult:
+    """Return how a task has ended that ``error`` ended."""
     text = str(error) if isinstance(error, ToolFailure) else f"{type(error).__name__}: {error}"
     return TaskResult("error", text)
 
 
-def _said(assignment: Assignment, result: TaskResult, longest: int) -> str:
-    """Return the text of the message about the end of a task, of at most ``longest`` characters."""
+def said(assignment: Assignment, result: TaskResult) -> str:
+    """Return the text of the message about the end of a task."""
+    from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE
+
     title = " ".join(assignment.text.split())
     title = title if len(title) <= _TITLE else f"{title[: _TITLE - 1]}…"
     text = f"{_SAID[result.status]}: {title}\n{clean_text(result.text)}".strip()
-    return text if len(text) <= longest else text[: longest - len(_CUT)] + _CUT
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - len(_CUT)] + _CUT

@@ -52,7 +52,7 @@ async def call_tool(conversation: Conversation, running: RunningTask) -> TaskRes
     records = [record.in_task(branch.id, "") for record in batch.records]
     if isinstance(seen, Denied):
         return TaskResult("error", seen.reason, records)
-    return TaskResult("ok", seen, records, outcome.changes)
+    return TaskResult("ok", seen, records, outcome.changes, ctx.draws.for_record())
 
 
 def _branch(conversation: Conversation, agent: Agent, running: RunningTask) -> tuple[Conversation, Branch]:

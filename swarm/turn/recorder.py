@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.backends import BackendError
+from swarmchat.swarm.agents.rules import rules_of
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import SHORT_DIGEST
 from swarmchat.swarm.context.request_texts import new_texts, rules_digest
@@ -105,7 +106,7 @@ class TurnRecorder:
         if request.parameters:
             fields["parameters"] = dict(request.parameters)
         fields |= self._conversation.retained.for_record()
-        rules = self._conversation.swarm.rules_of(self._conversation.agent)
+        rules = rules_of(self._conversation.swarm, self._conversation.agent)
         parts = {name: digest[:SHORT_DIGEST] for name, digest in request.parts.items()}
         parts["rules"] = rules_digest(rules)
         journal = self._conversation.journal

@@ -71,14 +71,16 @@ async def prompt(ctx: Context) -> str:
 
 researcher = Agent("researcher", "You look things up.", tools=[search], description="Looks books up.")
 ask_researcher = researcher.as_tool(name="research", history="none", requests=5, tokens=50_000, seconds=60)
+writer = Agent("writer", "You write reports.", tools=[search])
+ask_writer = writer.as_tool("Writes a report.", name="report", background=True)
 clerk = Agent("clerk", "You write tickets.", output=Ticket, description="Writes tickets.")
 desk = Agent(
-    "desk", prompt, tools=[stock, label, ask_researcher, count, note], handoffs=["clerk", "support"], max_tool_calls=5
+    "desk", prompt, tools=[stock, label, ask_researcher, count, note, ask_writer], handoffs=["clerk", "support"], max_tool_calls=5
 )
 
 swarm = Swarm(
     "office",
-    [desk, researcher, clerk],
+    [desk, researcher, writer, clerk],
     operators=[Operator("support", description="Decides.", hours="mo-su 00:00-24:00", timezone="UTC", timeout=300)],
     policies=[
         Policy("no-swearing", reject_input=["damn"], message="Please stay polite.", ban_for=60),
@@ -100,26 +102,32 @@ QUESTIONS = (
     "d\u00adamn",
     "Count: green black red",
     "I want a person",
+    "Write a report on coffee",
     "Write a ticket about the kettle",
 )
-STEPS: Sequence[Any] = (
-    calls(("stock", '{"kind": "green"}'), ids="a"),
-    "There are 12 kg.",
-    calls(("label", '{"kind": "green"}'), ids="b"),
-    "There it is.",
-    calls(("research", '{"task": "Find a book about tea in Britain"}'), ids="c"),
-    calls(("search", '{"words": "tea in Britain"}'), ids="r"),
-    "Tea in Britain by Ellis.",
-    "Ellis wrote one.",
-    _TWO_NOTES,
-    "Noted.",
-    calls(("count", '{"words": "green black red"}'), ids="e"),
-    "I am counting.",
-    "There are 3 words.",
-    calls(("transfer_to_support", "{}"), ids="f"),
-    calls(("transfer_to_clerk", "{}"), ids="g"),
-    _TICKET,
-)
+ANSWERS = {
+    "desk": (
+        calls(("stock", '{"kind": "green"}'), ids="a"),
+        "There are 12 kg.",
+        calls(("label", '{"kind": "green"}'), ids="b"),
+        "There it is.",
+        calls(("research", '{"task": "Find a book about tea in Britain"}'), ids="c"),
+        "Ellis wrote one.",
+        _TWO_NOTES,
+        "Noted.",
+        calls(("count", '{"words": "green black red"}'), ids="e"),
+        "I am counting.",
+        "There are 3 words.",
+        calls(("transfer_to_support", "{}"), ids="f"),
+        calls(("report", '{"task": "Report on coffee"}'), ids="h"),
+        "It is being written.",
+        "Here is the report.",
+        calls(("transfer_to_clerk", "{}"), ids="g"),
+    ),
+    "researcher": (calls(("search", '{"words": "tea in Britain"}'), ids="r"), "Tea in Britain by Ellis."),
+    "writer": (calls(("search", '{"words": "coffee"}'), ids="w"), "Ukers knows all about coffee."),
+    "clerk": (_TICKET,),
+}
 
 
 async def _talk(session: Session) -> None:
@@ -163,7 +171,7 @@ WRITTEN: Sequence[Mapping[str, Any]] = (
     {"type": "assistant", "calls": ["transfer_to_support"]},
     {"type": "expect", "agent": "support", "handoffs": ["support"]},
     {"type": "go", "agent": "desk"},
-    {"type": "user", "text": QUESTIONS[7]},
+    {"type": "user", "text": QUESTIONS[8]},
     {"type": "assistant", "calls": ["transfer_to_clerk"]},
     {"type": "assistant", "text": _TICKET},
     {"type": "expect", "agent": "clerk", "json": {"urgent": True}},
@@ -189,7 +197,19 @@ MUTATIONS = (
     change("an agent as a tool: gone", "ask_researcher, ", ""),
     change("a tool in the background: no longer", "@tool(background=True)", "@tool"),
     change("a tool goes on in the background", "@tool(timeout=20)", "@tool(timeout=20, background=True)"),
-    change("a tool in the background: gone", "count, note]", "note]"),
+    change("a tool in the background: its result", 'split())} words"', 'split())} of them"'),
+    change("a tool in the background: what it changes", "set(words.split())", "set(words.split()[1:])"),
+    change(
+        "a tool in the background raises an error",
+        '    await ctx.state("counted")',
+        '    int(words)\n    await ctx.state("counted")',
+    ),
+    change("a tool in the background: gone", "count, note,", "note,"),
+    change("an agent in the background: its prompt", "You write reports.", "You write short reports."),
+    change("an agent in the background: its tools", '"You write reports.", tools=[search]', '"You write reports."'),
+    change("an agent in the background: its description", "Writes a report.", "Writes reports."),
+    change("an agent in the background: gone", ", ask_writer]", "]"),
+    change("an agent in the background: no longer", '"report", background=True', '"report"'),
     change("a tool's image", "AAAAAP///yH5", "AAAAAAAAACH5"),
     change("a tool shows no image", "    ctx.show(", "    dict("),
     change("an operator's name", "support", "helpers"),
@@ -271,4 +291,4 @@ MUTATIONS = (
     harmless("a tool's inner variable", "amount", "kilos"),
 )
 
-SCENE = Scene(OFFICE, STEPS, _talk, WRITTEN, MUTATIONS)
+SCENE = Scene(OFFICE, ANSWERS, _talk, WRITTEN, MUTATIONS)

@@ -47,8 +47,8 @@ class Scene:
     """A swarm, and the same conversation with it twice: as ``talk`` holds it, and as it is written by hand."""
 
     source: str
-    answers: Sequence[Any]
-    """The answers of the model to ``talk``."""
+    answers: Sequence[Any] | Mapping[str, Sequence[Any]]
+    """The answers of the model to ``talk``; a mapping holds those of each agent."""
     talk: Callable[[Session], Awaitable[None]]
     written: Sequence[Mapping[str, Any]]
     mutations: Sequence[Mutation]
@@ -63,7 +63,7 @@ class Scene:
             return '{"amount": 8.0}' if tool.name == "pay" else True
 
         backend = open_backend("memory:")
-        model = ScriptedModel(list(self.answers), name="gpt-4o-mini")
+        model = ScriptedModel(self.answers, name="gpt-4o-mini")
         session = await Session.open(
             backend,
             model,
