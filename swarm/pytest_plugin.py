@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.agents.agent import Swarm
     from swarmchat.swarm.replay.files import RecordedConversation
 
-_MODES = ("verify", "tools")
+_MODES = ("verify", "tools", "live")
 _YAML = (".yaml", ".yml")
 
 
@@ -21,8 +21,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option and the settings."""
     group = parser.getgroup("swarmchat", "replay of recorded conversations")
     group.addoption("--swarmchat", action="store_true", help="Collect the transcripts of swarmchat as tests.")
+    group.addoption("--swarmchat-mode", metavar="MODE", help="verify, tools or live; default: swarmchat_mode.")
+    group.addoption("--swarmchat-model", metavar="MODEL", help="Model for live; default: swarmchat_model.")
     parser.addini("swarmchat_swarm", "Swarm that the transcripts are replayed with: a file, a folder or MODULE:NAME.")
-    parser.addini("swarmchat_mode", "verify (default): tools return what they returned; tools: they run.", default="")
+    modes = "verify (default): tools return what they returned; tools: they run; live: a model answers too."
+    parser.addini("swarmchat_mode", modes, default="")
+    parser.addini("swarmchat_model", "Model for live.", default="")
+    parser.addini("swarmchat_cassette", "Folder that stores the answers of the model.", default="")
     parser.addini(
         "swarmchat_files", "Patterns of transcripts.", type="args", default=["*.jsonl", *(f"*{end}" for end in _YAML)]
     )
@@ -30,8 +35,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the settings. Raises UsageError."""
-    if config.getoption("swarmchat") and (mode := config.getini("swarmchat_mode")) not in ("", *_MODES):
-        raise pytest.UsageError(f"swarmchat_mode is {mode!r}, expected {' or '.join(_MODES)}")
+    if not config.getoption("swarmchat"):
+        return
+    if (mode := _setting(config, "mode") or _MODES[0]) not in _MODES:
+        raise pytest.UsageError(f"swarmchat_mode is {mode!r}, expected one of {', '.join(_MODES)}")
+    if mode == "live" and not _setting(config, "model"):
+        raise pytest.UsageError("swarmchat_mode is 'live', which needs a model: add --swarmchat-model NAME")
+
+
+def _setting(config: pytest.Config, name: str) -> str:
+    """Return an option, or else the setting of that name."""
+    return str(config.getoption(f"swarmchat_{name}") or config.getini(f"swarmchat_{name}"))
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "TranscriptFile | None":
@@ -88,8 +102,12 @@ class ConversationItem(pytest.Item):
         """Replay the conversation. Raises AssertionError with the differences, and what a replay raises."""
         from swarmchat.swarm.testing import replay_recorded
 
-        mode = self.config.getini("swarmchat_mode") or _MODES[0]
-        replay_recorded(self.path, self._conversation, self._swarm, mode=mode)
+        config, mode = self.config, _setting(self.config, "mode") or _MODES[0]
+        model = cassette = None
+        if mode == "live":
+            model, folder = _setting(config, "model"), config.getini("swarmchat_cassette")
+            cassette = _folder(config) / folder if folder else None
+        replay_recorded(self.path, self._conversation, self._swarm, mode=mode, model=model, cassette=cassette)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *arguments: Any, **options: Any) -> Any:
         """Return the differences as they are: no line of Python explains them."""
@@ -113,6 +131,10 @@ def _swarm_of(config: pytest.Config) -> "Swarm | None":
         from swarmchat.swarm.agents.loader import load_swarm
 
         name = config.getini("swarmchat_swarm")
-        folder = config.rootpath if config.inipath is None else config.inipath.parent
-        config.stash[_loaded_swarm] = load_swarm(name, folder) if name else None
+        config.stash[_loaded_swarm] = load_swarm(name, _folder(config)) if name else None
     return config.stash[_loaded_swarm]
+
+
+def _folder(config: pytest.Config) -> Path:
+    """Return the folder of the settings."""
+    return config.rootpath if config.inipath is None else config.inipath.parent

@@ -21,9 +21,11 @@ from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.errors import AskError, DefinitionError, ScriptError
 from swarmchat.swarm.models.base import Model, ToolCall
+from swarmchat.swarm.models.named import named_model
 from swarmchat.swarm.models.openai_client import OpenAIServer
 from swarmchat.swarm.persistence.store import Lifetimes
 from swarmchat.swarm.primitives.state import State
+from swarmchat.swarm.replay.cassette import Cassette, MeteredModel
 from swarmchat.swarm.replay.files import RecordedConversation, read_conversations
 from swarmchat.swarm.replay.runner import MODES, Replayed, replay
 from swarmchat.swarm.replay.selection import case_name
@@ -163,10 +165,33 @@ def read_transcript(path: Path) -> Sequence[RecordedConversation]:
     return _run(read_conversations(path))
 
 
-def replay_recorded(path: Path, conversation: RecordedConversation, swarm: Swarm | None, *, mode: str) -> Replayed:
-    """Replay one conversation of the file ``path``. Raises AssertionError with the differences."""
+def replay_recorded(
+    path: Path,
+    conversation: RecordedConversation,
+    swarm: Swarm | None,
+    *,
+    mode: str,
+    model: str | None = None,
+    cassette: Path | None = None,
+) -> Replayed:
+    """Replay one conversation of the file ``path``. Raises AssertionError with the differences.
+
+    The mode ``live`` needs the name of a ``model``, whose answers are stored in the folder ``cassette``, if given.
+    """
     __tracebackhide__ = True
-    replays = _run(_replay_all(path, [conversation], swarm, mode, None, "memory:", None))
+
+    async def work() -> list[Replayed]:
+        if model is None:
+            return await _replay_all(path, [conversation], swarm, mode, None, "memory:", None)
+        chosen = swarm or named_swarm(conversation)
+        inner = named_model(model, chosen.demo if chosen else ())
+        metered = MeteredModel(inner, None if cassette is None else Cassette(cassette, model))
+        try:
+            return await _replay_all(path, [conversation], swarm, mode, metered, "memory:", None)
+        finally:
+            await metered.close()
+
+    replays = _run(work())
     _raise_if_any(_difference_lines(replays[0], ""))
     return replays[0]
 

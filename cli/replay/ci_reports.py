@@ -20,7 +20,7 @@ _LINE = re.compile(r", line (\d+)")
 _MOST_ANNOTATIONS = 10
 """GitHub shows no more of one step."""
 _MOST_DETAILS = 50
-_FIELDS = ("turn", "record", "type", "subject", "field", "expected", "actual", "follows")
+_FIELDS = ("turn", "record", "line", "type", "subject", "field", "expected", "actual", "follows")
 """The fields of a difference in the JSON document."""
 _VERSION = 1
 """The version of the JSON document: it changes if a field is removed or gets another meaning."""

@@ -132,11 +132,7 @@ class Case:
     @property
     def line(self) -> int:
         """The line of the expectation that failed first; else the line at which the conversation begins."""
-        first = self.differences[0] if self.differences else None
-        for each in self.conversation.expectations if first is not None and first.type == "expect" else ():
-            if first is not None and each.turn == first.turn and first.field in each.fields:
-                return each.place.of(each.fields, first.field).line
-        return self.conversation.line
+        return (self.differences[0].line if self.differences else 0) or self.conversation.line
 
     @property
     def uses(self) -> list[ModelUse]:

@@ -49,7 +49,7 @@ class UnmetExpectation(Difference):
         return self.words.partition(", got ")[0]
 
     def __str__(self) -> str:
-        return f"turn {self.turn}: {self.words}"
+        return f"{self.place}: {self.words}"
 
     def lines(self, *, whole: bool = False) -> list[DiffLine]:
         """Return the two values if they are texts that belong side by side; the words say the rest."""

@@ -88,6 +88,8 @@ class Difference:
     """What the record is about: the tool, the state, the policy, the cause of a rescue."""
     follows: bool = False
     """Whether it follows from another difference of the conversation, as a token count does from a changed prompt."""
+    line: int = 0
+    """The line of the file in which the failed expectation stands; 0 for other differences."""
 
     @property
     def kind(self) -> str:
@@ -113,8 +115,8 @@ class Difference:
 
     @property
     def place(self) -> str:
-        """The turn and the record."""
-        where = f"turn {self.turn}"
+        """The turn, and the record, or the line of the file."""
+        where = f"turn {self.turn}" + (f", line {self.line}" if self.line else "")
         if self.type in ASSERTED:
             return where
         if not self.field and self.expected is None:

@@ -27,6 +27,10 @@ class Expectation:
     place: Place
     """Where it stands in the file."""
 
+    def line_of(self, field: str) -> int:
+        """Return the number of the line in which ``field`` stands."""
+        return self.place.of(self.fields, field).line
+
 
 @dataclass
 class TurnOutcome:

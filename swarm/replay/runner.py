@@ -286,7 +286,8 @@ class _Replay:
                 while expectations and expectations[0].turn <= action.turn:
                     expected = expectations.pop(0)
                     if expected.turn == action.turn:
-                        differences += [each async for each in self.judging.check(expected.fields, now)]
+                        async for each in self.judging.check(expected.fields, now):
+                            differences.append(replace(each, line=expected.line_of(each.field)))
             await conversation.end_beside()
         finally:
             await session.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import warm
+from model_server import model_server, text
 
 QUESTION = {"type": "user", "text": "are bananas berries?"}
 ANSWER = {"type": "assistant", "text": "Yes, it is a berry."}
@@ -52,7 +53,7 @@ def test_conversations_are_tests_also_in_another_process(suite: Path):
     assert results == {**dict.fromkeys(passed, "PASSED"), "one.jsonl::other": "FAILED"}
     assert code == 1
     failure = output[output.index("_ other _") :]
-    assert '\nturn 1: expected an answer that contains "strawberry", got "Yes, it is a berry."\n' in failure
+    assert '\nturn 1, line 8: expected an answer that contains "strawberry", got "Yes, it is a berry."\n' in failure
     assert "Error" not in failure, "no line of Python explains a difference"
     assert ".py" not in failure
 
@@ -68,8 +69,28 @@ def test_selection_and_settings(suite: Path):
         suite, "--swarmchat", "shop.jsonl", ini="swarmchat_swarm = shop.py\nswarmchat_mode = tools"
     )
     assert ("1 passed" in output, code) == (True, 0)
-    output, code = run_pytest(suite, "--swarmchat", ini="swarmchat_mode = live")
-    assert (code, "swarmchat_mode is 'live', expected verify or tools" in output) == (4, True)
+    for mode, words in (
+        ("life", "'life', expected one of verify, tools, live"),
+        ("live", "'live', which needs a model"),
+    ):
+        output, code = run_pytest(suite, "--swarmchat", "--swarmchat-mode", mode)
+        assert (code, f"swarmchat_mode is {words}" in output) == (4, True)
+
+
+def test_a_model_answers_and_later_its_cassette(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    (tmp_path / "tests.yaml").write_text("steps:\n  - user: hi\n  - expect: {contains: tea}\n")
+    (tmp_path / "shop.py").write_text(SHOP)
+    ini = "swarmchat_swarm = shop.py\nswarmchat_mode = live\nswarmchat_cassette = answers"
+    options = ("--swarmchat", "--swarmchat-model", "some-model", "tests.yaml")
+    with model_server() as server:
+        server.reply(text("Green tea?"))
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        assert run_pytest(tmp_path, *options, ini=ini)[1] == 0
+    # The server is gone.
+    (tmp_path / "tests.yaml").write_text("steps:\n  - user: hi\n  - expect: {contains: rum}\n")
+    output, code = run_pytest(tmp_path, *options, ini=ini)
+    assert ('turn 1, line 3: expected an answer that contains "rum", got "Green tea?"' in output, code) == (True, 1)
 
 
 def test_the_rows_of_parameters_are_found_by_name_and_run_again_if_they_failed(tmp_path: Path):

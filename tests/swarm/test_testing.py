@@ -60,9 +60,9 @@ def test_whoever_answers(swarm, transcript):
 
 
 def test_what_differs_is_an_assertion_error(transcript):
-    with pytest.raises(AssertionError, match=r"hi\.jsonl::hi: turn 1: expected the agent 'triage' at the end"):
+    with pytest.raises(AssertionError, match=r"hi\.jsonl::hi: turn 1, line 4: expected the agent 'triage' at the end"):
         replay_transcript(transcript, Agent("clerk", "x"))
-    with pytest.raises(AssertionError, match="turn 1: expected an answer that contains"):
+    with pytest.raises(AssertionError, match="line 4: expected an answer that contains"):
         replay_transcript(transcript, mode="live", model=ScriptedModel(["No."]))
 
 

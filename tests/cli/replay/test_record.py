@@ -174,7 +174,7 @@ def test_a_verdict_is_recorded_and_counts_offline(program, server):
     server.reply(text("tea?"), text(verdict))
     done = program.invoke("replay", "--record", "t.yaml")
     assert done.code == DIFFERENT
-    words = 'turn 1: expected an answer that meets "it greets", but the judge says: it does not greet'
+    words = ': expected an answer that meets "it greets", but the judge says: it does not greet'
     assert words in done.out
     offline = program.invoke("replay", "t.yaml")
     assert words in offline.out

@@ -167,13 +167,13 @@ def test_written_by_hand(program):
     [
         (
             lambda r: r[5].update(contains="carrot"),
-            'turn 1: expected an answer that contains "carrot", got "Yes, it is a berry."',
+            'turn 1, line 6: expected an answer that contains "carrot", got "Yes, it is a berry."',
         ),
-        (lambda r: r[5].update(rescues=0), "turn 1: expected rescue steps: 0, got leaked_call"),
-        (lambda r: r[11].update(tools=[]), "turn 2: expected the calls none, got fill_order"),
+        (lambda r: r[5].update(rescues=0), "turn 1, line 6: expected rescue steps: 0, got leaked_call"),
+        (lambda r: r[11].update(tools=[]), "turn 2, line 12: expected the calls none, got fill_order"),
         (
             lambda r: r[14].update(refused="no-politics", agent="triage"),
-            "turn 3: expected the agent 'triage' at the end, got 'sales'",
+            "turn 3, line 15: expected the agent 'triage' at the end, got 'sales'",
         ),
         (lambda r: r.pop(3), 'a result of find_fact({"about": "x"}) was asked for, and is not in the transcript'),
         (lambda r: r.pop(10), "a further answer of the model was asked for, and is not in the transcript"),
@@ -283,7 +283,7 @@ def test_a_call_that_was_not_carried_out_does_not_count_as_called(status, progra
     answer = {"type": "tool", "result": "no", "status": status}
     records = [PRICED[0], call, answer, PRICED[3]]
     done = replay_shop(program, [*records, {"type": "expect", "tools": ["pay"]}])
-    assert (done.code, "turn 1: expected the calls pay, got none; not carried out: pay" in done.out) == (
+    assert (done.code, ": expected the calls pay, got none; not carried out: pay" in done.out) == (
         DIFFERENT,
         True,
     )
@@ -442,7 +442,7 @@ def test_a_folder_continues_after_a_bad_file(program, log, other):
     (program.folder / "more" / "notes.txt").write_text("no transcript")
     done = program.invoke("replay", "log.jsonl", "more")
     assert done.code == DIFFERENT
-    assert done.out.startswith("more/unlike.jsonl: turn 3: expected no refusal, got no-politics\n")
+    assert done.out.startswith("more/unlike.jsonl: turn 3, line 15: expected no refusal, got no-politics\n")
     assert re.search(r"error: 2 of 3 conversations are the same \(11 turns, \d\.\d s\); 1 differ", done.err)
 
     (program.folder / "more" / "bad.jsonl").write_text("{")

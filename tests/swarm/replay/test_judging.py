@@ -36,7 +36,7 @@ def test_a_model_judges_once(tmp_path):
     model = ScriptedModel(["On Monday.", YES, "hm", NO])
     done = replayed(ASKED, tmp_path, mode="live", model=model)
     assert [str(each) for each in done.differences] == [
-        'turn 1: expected an answer that meets "it is polite", but the judge says: no please'
+        'turn 1, line 5: expected an answer that meets "it is polite", but the judge says: no please'
     ]
     assert [verdict["passed"] for verdict in done.verdicts.values()] == [True, False]
     again_asked = ASKED.replace("  - expect", "  - expect: {judge: it says when}\n  - expect")
