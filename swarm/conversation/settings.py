@@ -145,10 +145,11 @@ class SessionSettings:
 
     def budget(self, window: int, correction: float = 1.0, overhead: int = 0) -> Budget:
         """Return the budget for a context window of ``window`` tokens."""
-        reserve = self.reserve
-        if reserve is None:
-            reserve = int(self.parameters.get("max_tokens") or min(4096, window // 8))
-        return Budget(window, min(reserve, window - 1), self.high, self.low, correction, overhead)
+        reserve, least = self.reserve, None
+        if reserve is None and not (reserve := int(self.parameters.get("max_tokens") or 0)):
+            reserve = min(4096, window // 8)
+            least = reserve // 4
+        return Budget(window, min(reserve, window - 1), self.high, self.low, correction, overhead, least)
 
 
 def _first_match(rules: Mapping[str, str], tool: str, default: str) -> str:

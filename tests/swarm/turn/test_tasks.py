@@ -241,8 +241,8 @@ def test_what_an_agent_is_told_of_the_conversation(history, tmp_path):
     before = {
         "none": "",
         "summary": "A summary of the conversation so far, for your information:\n\nThey like tea.\n\nYour task:\n\n",
-        "all": "The conversation so far, for your information:\n\nThe user said: I like tea\n\nThe assistant said: Good.\n\n"
-        "The user said: read my book\n\nYour task:\n\n",
+        "all": "The conversation so far, for your information:\n\nThe user said: I like tea\n\n"
+        "The assistant said: Good.\n\nThe user said: read my book\n\nYour task:\n\n",
     }
     assert text == before[history] + "Read it."
 
