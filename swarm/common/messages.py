@@ -52,6 +52,21 @@ def describe_part(part: object) -> str:
     return f"[{part.get('type', 'part')}]"
 
 
+def part_in_words(part: object) -> str:
+    """Return what ``describe_part`` returns as a sentence: models copy the brackets."""
+    return f"There was an attachment here ({describe_part(part)[1:-1]})."
+
+
+def in_words(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return ``message`` with the content parts other than texts in words."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
+    parts = [text if isinstance(text, str) else part_in_words(part) for text, part in zip(texts, content, strict=True)]
+    return {**message, "content": "\n".join(parts)}
+
+
 def _readable_size(size: int) -> str:
     for unit in ("bytes", "KB"):
         if size < 1000:

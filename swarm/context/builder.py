@@ -62,6 +62,8 @@ class Budget:
     """Tokens that the server counts for each token counted here."""
     overhead: int = 0
     """Tokens that the server adds once for tools."""
+    least_reserve: int | None = None
+    """Tokens that stay free for the answer where what must be sent leaves no more; ``None``: ``reserve``."""
 
     def __post_init__(self) -> None:
         if not self.window > 0 or not 0 <= self.reserve < self.window:

@@ -14,7 +14,7 @@ from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.names import portable_name
 from swarmchat.swarm.common.patterns import lazy_pattern
 
-NO_RESULT = "[no result: the call was interrupted, and may or may not have taken effect]"
+NO_RESULT = "There is no result: the call was interrupted, and may or may not have taken effect."
 """Sent as the result of a call that was never answered: the API takes no call without one."""
 
 _FIELDS = {

@@ -14,8 +14,8 @@ SMALLEST = 24
 SMALLEST_ANSWER = 60
 """Tokens that a shortened answer keeps at least, with its role."""
 
-_MARKER = "\n[… {count} characters left out …]\n"
-_MARKED = re.compile(r"\n\[… (\d+) characters left out …\]\n")
+_MARKER = "\nHere {count} characters are left out.\n"
+_MARKED = re.compile(r"\nHere (\d+) characters are left out\.\n")
 
 
 def shorten(text: str, tokens: int, counter: TokenCounter) -> str:

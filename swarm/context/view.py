@@ -15,6 +15,7 @@ from swarmchat.swarm.context.builder import Budget, RequestContext, build_contex
 from swarmchat.swarm.context.groups import Group, GroupBuilder, after_cut, leading_system
 from swarmchat.swarm.context.retained import Retained, first_kept_of, summary_groups, within
 from swarmchat.swarm.context.tokens import TokenCounter, counter_for
+from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.persistence.log import CHUNK, Log, hidden_turns
 from swarmchat.swarm.persistence.records import Record
 
@@ -124,18 +125,28 @@ class View:
                 break
             self.rebuild()
         self.take(pending)
-        first_kept = self.first_kept(budget)
-        context = build_context(
-            self._builder.groups,
-            counter=counter,
-            budget=budget,
-            system=system,
-            tools=tools,
-            first_kept=first_kept,
-            tail=tail,
-            summary=() if self.summary is None else summary_groups(self.summary),
-            pinned=self.protected.pinned,
-        )
+        first_kept, summary = self.first_kept(budget), () if self.summary is None else summary_groups(self.summary)
+
+        def built(limits: Budget) -> RequestContext:
+            return build_context(
+                self._builder.groups,
+                counter=counter,
+                budget=limits,
+                system=system,
+                tools=tools,
+                first_kept=first_kept,
+                tail=tail,
+                summary=summary,
+                pinned=self.protected.pinned,
+            )
+
+        try:
+            context = built(budget)
+        except OverBudget:
+            if budget.least_reserve is None:
+                raise
+            # A short answer is better than none.
+            context = built(replace(budget, reserve=budget.least_reserve))
         if context.rotation and self._log.has_earlier and not first_kept and not self._builder.was_reset:
             context = replace(context, rotation=replace(context.rotation, is_counted=False))
         return context

@@ -147,13 +147,14 @@ class SessionSettings:
 
     def budget(self, window: int, correction: float = 1.0, overhead: int = 0) -> Budget:
         """Return the budget for a context window of ``window`` tokens."""
-        reserve = self.reserve
-        if reserve is None:
-            reserve = int(self.parameters.get("max_tokens") or min(4096, window // 8))
+        reserve, least = self.reserve, None
+        if reserve is None and not (reserve := int(self.parameters.get("max_tokens") or 0)):
+            reserve = min(4096, window // 8)
+            least = reserve // 4
         high, low = marks(window)
         high = max(high, self.low or 0) if self.high is None else self.high
         low = min(low, high) if self.low is None else self.low
-        return Budget(window, min(reserve, window - 1), high, low, correction, overhead)
+        return Budget(window, min(reserve, window - 1), high, low, correction, overhead, least)
 
 
 def _first_match(rules: Mapping[str, str], tool: str, default: str) -> str:

@@ -9,7 +9,7 @@ import binascii
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from swarmchat.swarm.common.messages import describe_part, has_parts_encoded
+from swarmchat.swarm.common.messages import has_parts_encoded, part_in_words
 from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.images.header import is_image
 from swarmchat.swarm.persistence.blobs import digest_of
@@ -64,10 +64,10 @@ def to_send(message: Mapping[str, Any], get: Get) -> Mapping[str, Any]:
         reference = _BLOB.fullmatch(url_of(part))
         content = data_of(part) if reference is None else get(reference[2])
         if content is None and reference is not None:
-            return {"type": "text", "text": f"{describe_part(part)} It is no longer stored."}
+            return {"type": "text", "text": f"{part_in_words(part)} It is no longer stored."}
         if content is not None and part["type"] == "image_url" and not is_image(content):
             # A log of another program may hold anything, and one bad image would have each request refused.
-            return {"type": "text", "text": f"{describe_part(part)} It is damaged."}
+            return {"type": "text", "text": f"{part_in_words(part)} It is damaged."}
         if content is not None and reference is not None:
             part = _with_url(part, _data_url(reference[1], content))
         return {name: value for name, value in part.items() if name != _FACTS}

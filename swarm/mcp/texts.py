@@ -95,13 +95,13 @@ def block_text(block: Any) -> str:
         case "text":
             return str(block.text)
         case "image" | "audio":
-            return f"[{block.type}: {block.mime_type}, {len(block.data) * 3 // 4:,} bytes]"
+            return f"This is not shown: {block.type}, {block.mime_type}, {len(block.data) * 3 // 4:,} bytes."
         case "resource_link":
-            return f"[resource {block.uri}: {block.description or block.name}]"
+            return f"The resource {block.uri}: {block.description or block.name}"
         case "resource":
-            text = getattr(block.resource, "text", None)
-            return f"[resource {block.resource.uri}]\n{text}" if text else f"[resource {block.resource.uri}]"
-    return f"[{block.type}]"
+            text, name = getattr(block.resource, "text", None), f"The resource {block.resource.uri}"
+            return f"{name}:\n{text}" if text else f"{name} is not shown."
+    return f"This is not shown: {block.type}."
 
 
 def described(error: object) -> str:

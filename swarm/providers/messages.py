@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.common.messages import calls_of, describe_part, others_of, text_of, texts_of
+from swarmchat.swarm.common.messages import calls_of, others_of, part_in_words, text_of, texts_of
 from swarmchat.swarm.common.patterns import lazy_pattern
 
 CONTINUE = "Please continue."
@@ -249,7 +249,7 @@ class MessageAdapter:
         if not self._form.attachments:
             described = zip(texts, parts, strict=True)
             texts = [
-                text if isinstance(text, str) else NO_ATTACHMENT.format(describe_part(part)) for text, part in described
+                text if isinstance(text, str) else NO_ATTACHMENT.format(part_in_words(part)) for text, part in described
             ]
         is_text = all(isinstance(text, str) for text in texts)
         return {**message, "content": "\n\n".join(texts) if is_text else parts}

@@ -22,6 +22,8 @@ from swarmchat.swarm.turn.question import read_question, wanted_type
 
 _ATTEMPTS = 3
 """Requests until an answer must fit."""
+_SILENCE = "I have no answer yet."
+"""Shown to the model in place of an empty answer."""
 
 
 class ToolAsking:
@@ -59,7 +61,7 @@ class ToolAsking:
                     return read_output(kind, answer, repair=True)[1]
                 except ArgumentsError as error:
                     problem, told = str(error), f"Your answer does not fit: {error}. {instruction(kind)}"
-            messages += [{"role": "assistant", "content": answer.text or "…"}, {"role": "user", "content": told}]
+            messages += [{"role": "assistant", "content": answer.text or _SILENCE}, {"role": "user", "content": told}]
         raise OutputError(f"{chosen.name} gave no usable answer to the tool ({problem}): ask differently")
 
     async def _request(self, model: Model, messages: Sequence[dict[str, Any]], parameters: dict[str, Any]) -> Answer:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.common.messages import calls_of, text_of
+from swarmchat.swarm.common.messages import calls_of, in_words, text_of
 from swarmchat.swarm.context.groups import Group
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.conversation.conversation import Conversation
@@ -21,7 +21,7 @@ SUMMARY_INSTRUCTIONS = (
     "what is still open. Leave out greetings and detours. Write in the language of the conversation, in plain text, as "
     "short as you can. What you are given is not addressed to you: answer with the summary alone."
 )
-_LEFT_OUT = "[the beginning is left out]"
+_LEFT_OUT = "The beginning is left out."
 _BEFORE_ALL = "The conversation so far, for your information:"
 _BEFORE_SUMMARY = "A summary of the conversation so far, for your information:"
 _BEFORE_TASK = "Your task:"
@@ -48,14 +48,15 @@ async def history_for(giver: Conversation, child: Conversation, kind: str) -> st
 
 
 def lines_of(group: Group) -> list[str]:
-    """Return the messages and calls of a group, each as a text that begins with its role."""
+    """Return the messages and calls of a group, each as a sentence that says whose it is."""
     lines = []
     for part in group.parts():
         message = part.message
-        role = {"tool": "result"}.get(message["role"], message["role"])
-        if text := text_of(message).strip():
-            lines.append(f"{role}: {text}")
-        lines += [f"call: {name}({arguments})" for _, name, arguments in calls_of(message)]
+        speaker = {"tool": "The tool returned"}.get(message["role"], f"The {message['role']} said")
+        if text := text_of(in_words(message)).strip():
+            lines.append(f"{speaker}: {text}")
+        # Words, not a notation: what the model copies from here stands in the conversation from then on.
+        lines += [f"The assistant used the tool {name} with {arguments}." for _, name, arguments in calls_of(message)]
     return lines
 
 

@@ -168,7 +168,7 @@ class _Turn:
         """
         conversation, recorder = self._conversation, self.recorder
         refusal = None if failed is None else failed.refusal
-        window = None if refusal is None else _smaller_window(refusal, recorder.context_tokens)
+        window = None if refusal is None else _smaller_window(conversation, refusal, recorder.context_tokens)
         self._guards.requests += failed is None
         recorder.renumber()
         if conversation.task is not None:
@@ -180,8 +180,13 @@ class _Turn:
                 conversation, recorder.pending, toolset, tail=self._rescue.tail, shrink_to=window, output=self._output
             )
         except OverBudget as error:
-            # Nothing more can be dropped: the server's message is the better one.
-            raise refusal or error from None
+            if refusal is None:
+                raise
+            raise ContextTooLong(
+                f"{refusal}. Nothing more can be left out: start the server with a larger window, or use an agent "
+                "with a shorter prompt and fewer tools",
+                limit=refusal.limit,
+            ) from error
         if window is not None:
             notices.append(
                 Warned(f"the server says that the context is too long; sending {window:,} tokens at most from now on")
@@ -309,6 +314,9 @@ class _Turn:
         self.recorder.add_results(calls.outcomes, await calls.combined_changes())
 
 
-def _smaller_window(refusal: ContextTooLong, sent: int) -> int:
-    """Return the window to use after the server refused ``sent`` tokens: its own, if it is smaller than that."""
-    return refusal.limit if refusal.limit and refusal.limit < sent else max(1, sent * 2 // 3)
+def _smaller_window(conversation: Conversation, refusal: ContextTooLong, sent: int) -> int:
+    """Return the window to use after the server refused ``sent`` tokens: its own, if that leaves less than those."""
+    now = conversation.budget
+    if refusal.limit and conversation.settings.budget(refusal.limit, now.correction, now.overhead).available < sent:
+        return refusal.limit
+    return max(1, sent * 2 // 3)

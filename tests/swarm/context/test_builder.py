@@ -192,8 +192,8 @@ def test_v43_shortening_twice_changes_nothing():
     assert shorten(short, 300, counter) is short
     twice = shorten(once, 100, counter)
     assert twice.count("left out") == 1
-    head, tail = twice.split("\n[… ")[0], twice.split(" …]\n")[1]
-    gone = int(twice.split("[… ")[1].split(" ")[0])
+    head, tail = twice.split("\nHere ")[0], twice.split(" left out.\n")[1]
+    gone = int(twice.split("\nHere ")[1].split(" ")[0])
     assert len(head) + len(tail) + gone == len(text)
 
 

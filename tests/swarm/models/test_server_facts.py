@@ -2,11 +2,24 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from model_server import JSON, ModelServer, Reply, failure, server_fixture
+from model_server import (
+    JSON,
+    ModelServer,
+    Reply,
+    SeenRequest,
+    chunk,
+    failure,
+    server_fixture,
+    stream,
+    text,
+    tool_calls,
+)
 from swarmchat.backends import open_backend
 from swarmchat.swarm import Agent, OpenAIModel, Session, Warned, tool
 from swarmchat.swarm.models.server_facts import ServerFacts, facts_in_models, facts_in_props
@@ -89,3 +102,55 @@ def test_a_server_that_loads_its_model_is_asked_again(server: ModelServer):
         await model.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("reports", [True, False])
+def test_no_question_is_lost_to_a_small_window(server: ModelServer, reports: bool):
+    """Tools take most of 1,024 tokens, and the server counts some 250 more for them than swarmchat."""
+
+    def tokens(body: Any) -> int:
+        return len(json.dumps(body["messages"], ensure_ascii=False)) // 4 + len(json.dumps(body["tools"])) // 5 + 250
+
+    def answered(request: SeenRequest) -> Reply:
+        asks = request.body["messages"][-1]["role"] == "user"
+        wrong = call_of("look", '{"att": "x"}') if asks else text("All is said, in some words.", finish=None)
+        usage = {**chunk(None), "choices": [], "usage": {"prompt_tokens": tokens(request.body), "completion_tokens": 9}}
+        return Reply([*wrong.steps[:-1], *stream(chunk({}, "stop"), usage).steps])
+
+    def refuses(body: Any) -> Reply | None:
+        return failure(400, "it exceeds the available context size (1024 tokens)") if tokens(body) > 1024 else None
+
+    @tool
+    def look(at: str) -> str:
+        """Look at something."""
+        return at
+
+    fillers = [tool(named(f"act{n}")) for n in range(7)]
+    server.rule = refuses
+    server.reply(*[answered] * 20)
+    facts = {"default_generation_settings": {"n_ctx": 1024}} if reports else {}
+    server.props_reply = Reply([json.dumps(facts).encode()], headers=JSON)
+
+    async def scenario() -> None:
+        model = OpenAIModel("m", base_url=server.base_url)
+        agent = Agent("desk", "Help. " * 20, tools=[look, *fillers])
+        async with await Session.open(open_backend("memory:"), model, client="ann", swarm=agent) as session:
+            for number in range(6):
+                answer = await session.ask(f"Please look at thing number {number}, which is on the table over there.")
+                assert "All is said" in answer.text
+        await model.close()
+
+    asyncio.run(scenario())
+
+
+def call_of(name: str, arguments: str) -> Reply:
+    return tool_calls([{"index": 0, "id": "a", "function": {"name": name, "arguments": arguments}}])
+
+
+def named(name: str) -> Callable[[str, int], str]:
+    def act(subject: str, times: int = 1) -> str:
+        """Do something that has a rather long description, so that the tools take most of a small window."""
+        return subject * times
+
+    act.__name__ = name
+    return act

@@ -172,7 +172,8 @@ def test_forms_that_servers_ask_for():
     unnamed = {name: value for name, value in calls[3].items() if name != "name"}
     assert "name" not in adapted(*calls[:3], unnamed, form=MessageForm(names=False))[3]
     picture = user([{"type": "text", "text": "a"}, {"type": "image_url"}])
-    assert adapted(picture, form=MessageForm(attachments=False)) == [user("a\n\n[image_url] You cannot see it.")]
+    unseen = "a\n\nThere was an attachment here (image_url). You cannot see it."
+    assert adapted(picture, form=MessageForm(attachments=False)) == [user(unseen)]
 
 
 def test_calls_at_once_stand_one_after_the_other_for_servers_that_take_one():

@@ -43,6 +43,8 @@ from swarmchat.swarm.session.compaction import compact
 AGENT = Agent("a", "Help.")
 SWARM = Swarm("images", [AGENT])
 
+GONE = "There was an attachment here (image: cat.png"
+
 
 @pytest.fixture
 def cat(tmp_path):
@@ -139,7 +141,7 @@ def test_a_missing_image_is_a_text_and_a_warning(cat):
                 event.text for _ in "12" async for event in session.run_turn("And?") if isinstance(event, Warned)
             ]
             content = session.model.requests[-1].decoded_messages()[1]["content"]
-            assert content[1]["text"] == "[image: cat.png, 300 × 200 PNG, 180 KB] It is no longer stored."
+            assert content[1]["text"] == f"{GONE}, 300 × 200 PNG, 180 KB). It is no longer stored."
             assert [each for each in warnings if "no longer in the store" in each] == warnings[:1]
             assert len(await lines_in(recorder.backend, session.info)) == len((await recorder.log()).splitlines())
 
@@ -163,7 +165,9 @@ def test_a_strict_server_gets_images_and_one_without_eyes_is_told(cat, tmp_path)
                 changes = [event.text async for event in session.run_turn("Sure?") if isinstance(event, Warned)]
                 assert len(changes) == 1
                 assert "takes only text" in changes[0]
-                assert server.chats[2]["messages"][1]["content"].startswith("What is this?\n\n[image: cat.png")
+                assert server.chats[2]["messages"][1]["content"].startswith(
+                    "What is this?\n\nThere was an attachment here (image: cat.png"
+                )
                 await session.ask("Really?")
                 assert len(server.chats) == 4
             await model.close()
@@ -261,7 +265,7 @@ def test_a_summary_names_the_images_and_a_repair_keeps_them(cat):
         recorder = await two_turns("memory:", cat)
         async with await recorder.open(ScriptedModel(["A cat was shown."])) as session:
             await compact(session.conversation, "")
-            assert "[image: cat.png" in json.dumps(session.model.requests[-1].decoded_messages(), ensure_ascii=False)
+            assert "(image: cat.png" in json.dumps(session.model.requests[-1].decoded_messages(), ensure_ascii=False)
             info = session.info
         damaged = (await recorder.log()).splitlines()
         await recorder.backend.commit(Append(keys.session_log("ann", "s"), (b"{oops",)))

@@ -241,8 +241,8 @@ def test_what_an_agent_is_told_of_the_conversation(history, tmp_path):
     before = {
         "none": "",
         "summary": "A summary of the conversation so far, for your information:\n\nThey like tea.\n\nYour task:\n\n",
-        "all": "The conversation so far, for your information:\n\nuser: I like tea\n\nassistant: Good.\n\n"
-        "user: read my book\n\nYour task:\n\n",
+        "all": "The conversation so far, for your information:\n\nThe user said: I like tea\n\n"
+        "The assistant said: Good.\n\nThe user said: read my book\n\nYour task:\n\n",
     }
     assert text == before[history] + "Read it."
 
@@ -264,7 +264,7 @@ def test_a_hook_sees_and_changes_the_task_without_the_history_before_it():
 
     text = asyncio.run(run())
     assert seen == ["go", "read"]
-    assert text == "The conversation so far, for your information:\n\nuser: GO\n\nYour task:\n\nREAD"
+    assert text == "The conversation so far, for your information:\n\nThe user said: GO\n\nYour task:\n\nREAD"
 
 
 def test_policies_and_hooks_apply_inside_and_a_task_bans_nobody():
