@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -253,7 +253,13 @@ class Repl:
             text = f"{session.agent.name} has finished in session {session.info.name}"
             self._renderer.raw(notification(settings.notify, text, os.environ))
 
+    def _warn(self, notices: Iterable[str]) -> None:
+        for notice in notices:
+            self._renderer.remark(f"warning: {notice}")
+
     def _report(self, error: Exception) -> None:
+        # A command that failed has none of them in its result.
+        self._warn(self._chat.session.conversation.take_notices())
         self._renderer.error(str(error))
         self._pause_queue()
 
@@ -264,8 +270,7 @@ class Repl:
 
         text = entered.text
         outcome = await self._renderer.during(run_command(self._chat, text), text.split()[0])
-        for warning in outcome.warnings:
-            self._renderer.remark(f"warning: {warning}")
+        self._warn(outcome.warnings)
         if outcome.next_session is not None:
             if ended := self._chat.running_tasks:
                 self._renderer.remark(ended)

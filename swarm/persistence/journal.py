@@ -288,11 +288,13 @@ class Journal:
                 raise await self._taken_over()
 
     async def find_loss(self) -> LogLost | None:
-        """Return the error that the store has lost records of the log, if it has."""
+        """Return the error that the store has lost records at the end of the log, if it has. Raises SessionBusy."""
         if self.taken_over:
             return None
         stored = await self._backend.length(self.log.key)
         lost = self.log.next_seq - stored
+        if lost > 0:
+            await self._check_log()
         message = f"the store has lost {lost:,} records of session {self.info.name!r}"
         return LogLost(message, stored) if lost > 0 else None
 
