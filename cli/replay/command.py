@@ -1,6 +1,7 @@
 """``swarmchat replay``: options and exit code."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ from swarmchat.cli.app import options
 from swarmchat.cli.app.command_runner import run_interruptible
 
 if TYPE_CHECKING:
+    from swarmchat.cli.replay.pool import Worker
     from swarmchat.cli.replay.request import ReplayRequest
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE[::NAME]|FOLDER...", help="Transcripts, or folders of them.")]
@@ -122,10 +124,17 @@ def replay(
     request = ReplayRequest(
         files, flags, *chosen, *run, level, fail_fast, verbose, as_json, junit, summary, github, speed, record, *rules
     )
-    run_interruptible(lambda: _replay(request, emit_test=emit_test, output=output))
+    workers: Sequence[Worker] = ()
+    if processes > 1 and not emit_test and mode != "show":
+        from swarmchat.cli.replay.worker import fork_workers
+
+        workers = fork_workers(processes)
+    run_interruptible(lambda: _replay(request, workers, emit_test=emit_test, output=output))
 
 
-async def _replay(request: "ReplayRequest", *, emit_test: bool, output: Path | None) -> int:
+async def _replay(
+    request: "ReplayRequest", workers: "Sequence[Worker]", *, emit_test: bool, output: Path | None
+) -> int:
     if emit_test:
         from swarmchat.cli.replay.emit_test import emit
 
@@ -137,4 +146,4 @@ async def _replay(request: "ReplayRequest", *, emit_test: bool, output: Path | N
         raise UsageError("-o is the file for a test: use it with --emit-test")
     from swarmchat.cli.replay.run import replay_transcripts
 
-    return await replay_transcripts(request)
+    return await replay_transcripts(request, workers)

@@ -1,15 +1,15 @@
 """Replay tasks in several processes: a replay mostly computes, and the threads of one process take turns."""
 
 import asyncio
+import os
 import pickle
-import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Awaitable, Callable
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from swarmchat.backends import BackendError
-from swarmchat.cli.environment import environment
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.replay.replayer import ReplayTask
 from swarmchat.cli.replay.request import ReplayRequest
@@ -19,13 +19,18 @@ from swarmchat.swarm.errors import ModelError
 Start = Callable[[ReplayTask], Callable[[], Awaitable[ReplayResult]]]
 """Starts a task, at once or when the function that it returns is called to wait for the result."""
 
-_WORKER = (sys.executable, "-P", "-m", "swarmchat.cli.replay.worker")
-
-
 GONE = (ModelError, BackendError)
 """The errors after which no further conversation can be replayed."""
 LENGTH = 8
 """Bytes of the number before each result: the length of its pickle."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process that replays conversations: tasks and results go through ``connection``."""
+
+    process: int
+    connection: socket.socket
 
 
 @dataclass(frozen=True)
@@ -63,18 +68,19 @@ class _Pool:
         self.queue.put_nowait((task, future))
         return lambda: future
 
-    async def work(self) -> None:
+    async def work(self, worker: Worker) -> None:
         """Give one process the tasks of the queue, one at a time, until cancelled."""
-        process = await asyncio.create_subprocess_exec(*_WORKER, stdin=PIPE, stdout=PIPE, env=environment())
+        results, tasks = await asyncio.open_connection(sock=worker.connection)
         is_idle = False
         try:
-            await _send(process, self.setup)
+            await _send(tasks, self.setup)
             while True:
                 is_idle = True
                 task, future = await self.queue.get()
                 is_idle = False
                 try:
-                    outcome = await _result_of(process, task)
+                    await _send(tasks, pickle.dumps(task))
+                    outcome = await _next_result(results)
                 except Exception as error:
                     # Whoever waits for the result must not wait for ever.
                     future.set_exception(error)
@@ -86,38 +92,34 @@ class _Pool:
         finally:
             if not is_idle:
                 with suppress(ProcessLookupError):
-                    process.terminate()
-            if process.stdin is not None:
-                process.stdin.close()
-            await process.wait()
+                    os.kill(worker.process, signal.SIGTERM)
+            tasks.close()
+            await asyncio.to_thread(os.waitpid, worker.process, 0)
 
 
-async def _send(process: Process, data: bytes) -> None:
-    assert process.stdin is not None
-    process.stdin.write(data)
+async def _send(tasks: asyncio.StreamWriter, data: bytes) -> None:
+    tasks.write(data)
     with suppress(ConnectionError):
-        await process.stdin.drain()
+        await tasks.drain()
 
 
-async def _result_of(process: Process, task: ReplayTask) -> ReplayResult | TaskError:
-    assert process.stdout is not None
-    await _send(process, pickle.dumps(task))
+async def _next_result(results: asyncio.StreamReader) -> ReplayResult | TaskError:
     try:
-        length = int.from_bytes(await process.stdout.readexactly(LENGTH))
-        outcome: ReplayResult | TaskError = pickle.loads(await process.stdout.readexactly(length))  # noqa: S301 - ours
-    except asyncio.IncompleteReadError:
+        length = int.from_bytes(await results.readexactly(LENGTH))
+        outcome: ReplayResult | TaskError = pickle.loads(await results.readexactly(length))  # noqa: S301 - ours
+    except (asyncio.IncompleteReadError, ConnectionError):
         return _ENDED
     return outcome
 
 
 @asynccontextmanager
-async def worker_pool(request: ReplayRequest, model: str | None) -> AsyncIterator[Start]:
-    """Start the processes of ``request``, and end them again. ``model`` is the one of the settings."""
+async def worker_pool(workers: Sequence[Worker], request: ReplayRequest, model: str | None) -> AsyncIterator[Start]:
+    """Have ``workers`` replay, and end them. ``model`` is the one of the settings."""
     pool = _Pool(pickle.dumps((request, model)))
-    workers = [asyncio.ensure_future(pool.work()) for _ in range(request.jobs)]
+    running = [asyncio.ensure_future(pool.work(worker)) for worker in workers]
     try:
         yield pool.start
     finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

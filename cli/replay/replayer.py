@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +52,14 @@ class Replayer:
         """Replay one conversation. Raises UsageError if its swarm is unknown, SwarmError and BackendError."""
         conversation, request = task.conversation, self.request
         live = request.mode == "live"
-        plain = wiring.make_swarm(replace(self.settings, swarm=None))
-        swarm = self.swarm or named_swarm(conversation, plain)
+        swarm = self.swarm or named_swarm(conversation, self._plain)
         remarks = []
         if swarm is None:
             if reason := lacks_swarm(conversation, request.mode):
                 raise UsageError(f"{task.path}, {conversation.name}: {reason}")
             if conversation.about.get("swarm"):
                 remarks.append(f"{conversation.name}: a stand-in agent with the same tools replaces its swarm")
-        model = self._model(task, swarm or plain) if live else None
+        model = self._model(task, swarm or self._plain) if live else None
         started = time.monotonic()
         try:
             replayed = await replay(
@@ -83,6 +82,11 @@ class Replayer:
                 await model.close()
         seconds = time.monotonic() - started
         return ReplayResult(task.path, replayed, seconds, remarks, None if model is None else self._use(model))
+
+    @cached_property
+    def _plain(self) -> Swarm:
+        """The swarm of a session that names none."""
+        return wiring.make_swarm(replace(self.settings, swarm=None))
 
     def _model(self, task: ReplayTask, swarm: Swarm) -> MeteredModel:
         model = make_model(self.settings, interactive=False, swarm=swarm, name=task.model_name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from swarmchat.backends import BackendError
 from swarmchat.cli.errors import CliError, NotFoundError, ReplayMismatch, UsageError
 from swarmchat.cli.replay.ci_reports import as_junit, as_markdown_summary, github_annotations
-from swarmchat.cli.replay.pool import GONE, Start, WorkerError, worker_pool
+from swarmchat.cli.replay.pool import GONE, Start, Worker, WorkerError, worker_pool
 from swarmchat.cli.replay.record import check_recordable, write_recording
 from swarmchat.cli.replay.replayer import ReplayTask, open_replayer
 from swarmchat.cli.replay.report import Report
@@ -34,8 +34,10 @@ _AHEAD = 4
 _Error = CliError | SwarmError | BackendError
 
 
-async def replay_transcripts(request: ReplayRequest) -> int:
-    """Replay files and return the exit code. Raises ReplayMismatch if something differs.
+async def replay_transcripts(request: ReplayRequest, workers: Sequence[Worker] = ()) -> int:
+    """Replay files, in the processes ``workers`` if there are any, and return the exit code.
+
+    Raises ReplayMismatch if something differs.
 
     If one of several files cannot be used, the others are replayed all the same.
     """
@@ -54,8 +56,8 @@ async def replay_transcripts(request: ReplayRequest) -> int:
         async with AsyncExitStack() as stack:
             replayer = await stack.enter_async_context(open_replayer(request, settings))
             start: Start = partial(partial, replayer.replay)
-            if request.jobs > 1:
-                start = await stack.enter_async_context(worker_pool(request, settings.model))
+            if workers:
+                start = await stack.enter_async_context(worker_pool(workers, request, settings.model))
             run = _Run(request, selection, report, start)
             await run.replay_all()
     finally:

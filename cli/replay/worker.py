@@ -1,45 +1,69 @@
-"""A process that replays conversations for another one: tasks come in on stdin, results leave through a pipe.
+"""Processes that replay conversations for another one, forked when all modules are loaded but nothing runs yet.
 
-Both are pickles. Only `pool` starts such a process; nobody else can write to its stdin.
+Tasks come in and results leave through a socket, as pickles; nobody else has its other end.
 """
 
 import asyncio
-import gc
 import os
 import pickle
+import socket
 import sys
 from dataclasses import replace
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.crash_report import report_crash
 from swarmchat.cli.app.signals import ignore_interrupts
-from swarmchat.cli.environment import hide_keys
 from swarmchat.cli.errors import CliError
-from swarmchat.cli.replay.pool import GONE, LENGTH, TaskError
+from swarmchat.cli.replay.pool import GONE, LENGTH, TaskError, Worker
 from swarmchat.cli.replay.replayer import ReplayTask, open_replayer
 from swarmchat.cli.replay.result import ReplayResult
 from swarmchat.cli.settings import wiring
+from swarmchat.swarm.context.tokens import counter_for
 from swarmchat.swarm.errors import SwarmError
 
+_USUAL_MODEL = "gpt-4o"
+"""A model whose encoder most conversations need."""
 
-def main() -> None:
-    """Serve until stdin is closed."""
+
+def fork_workers(count: int) -> list[Worker]:
+    """Start ``count`` processes. No event loop may run, and no thread."""
+    # Loaded once, for all of them.
+    counter_for(_USUAL_MODEL).text("tea")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    workers: list[Worker] = []
+    for _ in range(count):
+        ours, theirs = socket.socketpair()
+        process = os.fork()
+        if process == 0:
+            # One that holds an end of another's connection would keep it open.
+            for connection in (ours, *(worker.connection for worker in workers)):
+                connection.close()
+            _run(theirs)
+        theirs.close()
+        workers.append(Worker(process, ours))
+    return workers
+
+
+def _run(connection: socket.socket) -> NoReturn:
+    """Serve until the other end is closed, and end the process."""
+    code = 0
     # Ctrl-C reaches all processes of a terminal; the first one ends this one.
     ignore_interrupts()
-    # As in the program itself: the default makes a replay a sixth slower.
-    gc.set_threshold(50_000)
-    hide_keys()
-    output = os.fdopen(os.dup(1), "wb")
-    # What a tool prints must not get among the results.
+    # What a tool prints is shown beside the report, and it reads nothing that is meant for the program.
     os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
-        asyncio.run(_serve(sys.stdin.buffer, output))
-    except BrokenPipeError:
+        asyncio.run(_serve(connection.makefile("rb"), connection.makefile("wb")))
+    except (BrokenPipeError, ConnectionResetError):
         # The process that started this one was killed.
-        os._exit(1)
+        code = 1
     except Exception as error:
-        sys.exit(report_crash(error))
+        code = report_crash(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 async def _serve(tasks: IO[bytes], output: IO[bytes]) -> None:
@@ -65,7 +89,3 @@ def _next_task(tasks: IO[bytes]) -> ReplayTask | None:
     except EOFError:
         return None
     return task if isinstance(task, ReplayTask) else None
-
-
-if __name__ == "__main__":
-    main()

@@ -49,6 +49,11 @@ class Batch:
         self.renumber()
         self.records.append(replace(record, seq=self.first + len(self.records)))
 
+    def stamp(self) -> None:
+        """Give all records the current time."""
+        now = timestamp(self._journal.now())
+        self.records = [replace(record, ts=now) for record in self.records]
+
     def renumber(self) -> int:
         """Number the records from the present end of the log on; return by how much the numbers have grown."""
         growth = self._journal.end - self.first

@@ -137,6 +137,9 @@ class _ReplayedTask:
         """Store what it has to store, in the log of the session."""
         log = self._conversation.journal.log
         before = log.next_seq
+        if batch is not None:
+            # How far the task had got before it had to wait depends on the machine.
+            batch.stamp()
         await Conversation.commit_in_step(self._conversation, batch, changes, keep=keep)
         self._stored += log.next_seq - before
         self._wake()

@@ -220,7 +220,9 @@ class ReplayConversation(Conversation):
         self._request_seq, self._drawn = request.seq, data.get("drawn")
         window, reserve = data.get("window"), data.get("reserve")
         self.measures_overhead = "overhead" in data
-        if isinstance(window, int):
+        settings = self.settings
+        is_same = settings.context_window == window and settings.budget(window or 1).reserve == reserve
+        if isinstance(window, int) and not is_same:
             settings = replace(self.settings, context_window=window, reserve=self.initial_reserve)
             # The session may have been opened with another reserve later.
             same_reserve = settings.budget(window).reserve == reserve
