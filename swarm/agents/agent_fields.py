@@ -26,9 +26,7 @@ AGENT = {
     ),
     "handoffs": many("agents or their names", named_part),
     "system": many("texts or functions of the context", lambda value: isinstance(value, str) or callable(value)),
-    "reminder": Expected(
-        "a text or a function of the context", lambda value: isinstance(value, str) or callable(value)
-    ),
+    "reminder": _SYSTEM_TEXT,
     "description": TEXT,
     "model": optional(instance_of(str, "the name of a model; one for all agents is given to Session.open")),
     "parameters": instance_of(Mapping, 'a mapping such as {"temperature": 0}'),
