@@ -5,6 +5,7 @@ from typing import Protocol
 
 from benchmarks import (
     command_line,
+    crowd,
     long_run,
     prefix,
     rendering,
@@ -35,6 +36,7 @@ PARTS: dict[str, Part] = {
     "turns": turns,
     "turn_kinds": turn_kinds,
     "sessions": sessions,
+    "crowd": crowd,
     "traffic": traffic,
     "rotation": rotation,
     "prefix": prefix,

@@ -66,6 +66,7 @@ async def run(setup: Setup) -> AsyncIterator[Table]:
     messages = _chat(turns)
     requests = sum(message["role"] == "assistant" for message in messages)
     about = _ABOUT.format(turns=turns, requests=requests)
+    places: dict[tuple[str, int], list[list[int]]] = {}
     for kind in _KINDS:
         rows, aims = [], []
         missing = set()
@@ -75,7 +76,9 @@ async def run(setup: Setup) -> AsyncIterator[Table]:
             rows.append((name, "swarmchat", *ours.cells))
             for peer, function in _PEERS.items():
                 try:
-                    theirs = _repeated(await _trimmed(function, messages, window, kind))
+                    if (function, window) not in places:
+                        places[function, window] = await _trimmed(function, messages, window)
+                    theirs = _repeated(_sent_by_peer(messages, places[function, window], kind))
                 except MissingPeerError as error:
                     missing.add(str(error))
                     continue
@@ -218,22 +221,28 @@ async def _server(answers: Sequence[dict[str, Any]]) -> AsyncIterator[tuple[str,
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", received
 
 
-async def _trimmed(function: str, messages: Chat, window: int, kind: str) -> list[_Sent]:
-    """Return what a trimmer leaves of ``messages`` before each answer."""
+async def _trimmed(function: str, messages: Chat, window: int) -> list[list[int]]:
+    """Return the places of the messages that a trimmer leaves of ``messages`` before each answer."""
     answers = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
     spec = {"length": len(messages), "seed": 1}
-    more = counter_for(MODEL).message({"role": "system", "content": _dynamic(1)}) if kind == "dynamic text" else 0
-    chats = [{"chat": spec, "until": place, "window": window - _reserve(window) - more} for place in answers]
+    room = window - _reserve(window) - counter_for(MODEL).message({"role": "system", "content": _dynamic(1)})
+    chats = [{"chat": spec, "until": place, "window": room} for place in answers]
     async with worker(f"benchmarks.trimmers:{function}", chats=chats, counted=True) as running:
         [results] = await running.run()
+    return [result["places"] for result in results]
+
+
+def _sent_by_peer(messages: Chat, places: list[list[int]], kind: str) -> list[_Sent]:
+    """Return the requests with the messages at ``places``, the system message first."""
     counter = counter_for(MODEL)
     tokens = [counter.message(message) for message in messages]
+    answers = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
     requests = []
-    for place, result in zip(answers, results, strict=True):
+    for place, kept in zip(answers, places, strict=True):
         turn = sum(message["role"] == "user" for message in messages[:place])
         system = {"plain": "", "dynamic text": _dynamic(turn), "handoffs": str(turn // _HANDOFF % 2)}[kind]
-        requests.append([(f"{kept}{system if kept == 0 else ''}", tokens[kept]) for kept in result["places"]])
-        requests[-1][0] = (requests[-1][0][0], requests[-1][0][1] + more)
+        more = counter.text(system) if kind == "dynamic text" else 0
+        requests.append([(f"system {system}", tokens[0] + more), *((str(each), tokens[each]) for each in kept[1:])])
     return requests
 
 
