@@ -3,7 +3,20 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from benchmarks import command_line, long_run, prefix, rendering, rotation, sessions, start, storage, traffic, turns
+from benchmarks import (
+    command_line,
+    crowd,
+    long_run,
+    prefix,
+    rendering,
+    rotation,
+    sessions,
+    start,
+    storage,
+    traffic,
+    turn_kinds,
+    turns,
+)
 from benchmarks.setup import Setup
 from benchmarks.tables import Table
 
@@ -21,7 +34,9 @@ PARTS: dict[str, Part] = {
     "start": start,
     "command_line": command_line,
     "turns": turns,
+    "turn_kinds": turn_kinds,
     "sessions": sessions,
+    "crowd": crowd,
     "traffic": traffic,
     "rotation": rotation,
     "prefix": prefix,

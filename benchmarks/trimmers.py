@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any
 
-from swarmchat.swarm import Budget, GroupBuilder, Groups, Record, build_context, counter_for
+from swarmchat.swarm import Budget, GroupBuilder, Record, build_context, counter_for
 from swarmchat.swarm.common.encoding import encode_json
 
 from benchmarks.chats import SYSTEM, chat
@@ -32,7 +32,7 @@ async def ours(chats: Wanted, counted: bool = False) -> AsyncIterator[Once]:
     system = [encode_json(SYSTEM)]
 
     def prepared(messages: Chat, window: int) -> Callable[[], Chat]:
-        groups = _groups(messages)
+        groups = GroupBuilder(records=records_of(messages)).groups
         if counted:
             for group in groups:
                 group.tokens(counter)
@@ -167,12 +167,10 @@ class _Client:
         return self._known.tokens(messages)
 
 
-def _groups(messages: Chat) -> Groups:
-    """Return the groups of a log, without the system message, which is the agent's."""
-    records = [
-        Record(message["role"], seq, 0, TIME, None, {"message": message}) for seq, message in enumerate(messages[1:])
-    ]
-    return GroupBuilder(records=records).groups
+def records_of(messages: Chat) -> list[Record]:
+    """Return the records of a log, without the system message, which is the agent's."""
+    numbered = enumerate(messages[1:])
+    return [Record(message["role"], seq, 0, TIME, None, {"message": message}) for seq, message in numbered]
 
 
 async def _each(

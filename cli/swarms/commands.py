@@ -55,9 +55,8 @@ def show_agent(
         from swarmchat.cli.swarms.pages import tool_limits, tool_line
 
         agent = swarm.agent(name)
-        texts = [
-            text if isinstance(text, str) else f"(made by {text.__name__})" for text in (agent.prompt, *agent.system)
-        ]
+        parts = (agent.prompt, *agent.system, *([agent.reminder] if agent.reminder else []))
+        texts = [text if isinstance(text, str) else f"(made by {text.__name__})" for text in parts]
         definitions = [tool.definition for tool in agent.own_tools]
         if as_json:
             print_json({**_fields(swarm, agent), "system": texts, "tools": definitions})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from swarmchat.swarm.agents.agent_fields import AGENT, check_computed
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.messages import REMINDER
 from swarmchat.swarm.common.mistakes import (
     TEXT,
     Expected,
@@ -64,6 +65,9 @@ class Agent:
     """Agents that this one can hand over to, or their names: it gets a tool ``transfer_to_NAME`` for each."""
     system: Sequence[Text] = ()
     """More system messages, sent separately."""
+    reminder: Text = ""
+    """Text that changes often. It is sent with the newest question, so that all that stands before it stays in the
+    provider's prompt cache; a system message that changes would drop the whole conversation from it."""
     description: str = ""
     """What the agent is for, in one line, for agents that can hand over to it."""
     model: str | None = None
@@ -162,11 +166,14 @@ class Agent:
     async def system_messages(self, ctx: "Context") -> tuple[bytes, ...]:
         """Return the agent's system messages as JSON, in the order in which they are sent. Raises HookError."""
         label = f"the prompt of agent {self.name!r}"
-        texts = [await call_hook(label, text, ctx) if callable(text) else text for text in (self.prompt, *self.system)]
+        parts = (self.prompt, *self.system, self.reminder)
+        texts = [await call_hook(label, text, ctx) if callable(text) else text for text in parts]
         for text in texts:
             if text is not None and not isinstance(text, str):
                 raise DefinitionError(f"{label} returned {shown(text)}, expected a text")
-        return tuple(encode_json({"role": "system", "content": text}) for text in texts if text)
+        messages = [{"role": "system", "content": text} for text in texts]
+        messages[-1]["name"] = REMINDER
+        return tuple(encode_json(message) for message in messages if message["content"])
 
 
 def _as_tool(tool: "Tool | Callable[..., object] | str") -> "Tool | str":

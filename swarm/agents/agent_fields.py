@@ -16,14 +16,17 @@ def _is_tool(value: object) -> bool:
     return "/" in value or value.startswith("agent:") if isinstance(value, str) else callable(value)
 
 
+_SYSTEM_TEXT = Expected("a text or a function of the context", lambda value: isinstance(value, str) or callable(value))
+
 AGENT = {
-    "prompt": Expected("a text or a function of the context", lambda value: isinstance(value, str) or callable(value)),
+    "prompt": _SYSTEM_TEXT,
     "tools": many(
         "functions, agents as AGENT.as_tool() or 'agent:NAME', or names such as 'files/*' of an MCP server's tools",
         _is_tool,
     ),
     "handoffs": many("agents or their names", named_part),
     "system": many("texts or functions of the context", lambda value: isinstance(value, str) or callable(value)),
+    "reminder": _SYSTEM_TEXT,
     "description": TEXT,
     "model": optional(instance_of(str, "the name of a model; one for all agents is given to Session.open")),
     "parameters": instance_of(Mapping, 'a mapping such as {"temperature": 0}'),

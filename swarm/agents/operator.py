@@ -118,7 +118,7 @@ def _wrong_hours(operator: str, part: str) -> DefinitionError:
     )
 
 
-_UNUSED = ("prompt", "handoffs", "system", "model", "parameters", "max_tool_calls", "validate", "output")
+_UNUSED = ("prompt", "handoffs", "system", "reminder", "model", "parameters", "max_tool_calls", "validate", "output")
 """What an agent can have that says nothing of a person."""
 
 _OPERATOR = {

@@ -32,7 +32,7 @@ _SWARM = {
     **dict.fromkeys(("demo", "rescue"), list),
 }
 _AGENT = {
-    **dict.fromkeys(("prompt", "description", "model", "validate"), str),
+    **dict.fromkeys(("prompt", "reminder", "description", "model", "validate"), str),
     **dict.fromkeys(("tools", "handoffs", "system"), list),
     "parameters": dict,
     "max_tool_calls": int,

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+REMINDER = "swarmchat_reminder"
+"""The name of a system message that is sent with the newest question."""
 _LONGEST_URL = 200
 """The characters of an image's address that are shown."""
 

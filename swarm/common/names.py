@@ -5,6 +5,7 @@ import hashlib
 import random
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Protocol
 
 from swarmchat.swarm.errors import DefinitionError
@@ -43,6 +44,7 @@ def check_name(kind: str, name: str, longest: int) -> None:
 _LONGEST_FUNCTION = 64
 
 
+@lru_cache(4096)
 def portable_name(name: str) -> str:
     """Return the name by which servers of the chat API know the tool ``name``: itself if all of them take it.
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.common.messages import calls_of
@@ -124,13 +125,18 @@ class TokenCounter:
         return tokens
 
 
+_LOADING = Lock()
+
+
 def counter_for(model: str, tables: Path | None = None) -> TokenCounter:
     """Return the counter for ``model``; never uses the network.
 
     Texts are counted by tiktoken's encoder, which takes 0.3 s and 60 MB, once. With the folder ``tables``, the first
     ones are counted by a table that lies there: a short conversation never needs the encoder.
     """
-    return _counter(encoding_name(model), image_rule(model), tables)
+    # A cache alone would let sessions that begin at the same time load the encoder several times.
+    with _LOADING:
+        return _counter(encoding_name(model), image_rule(model), tables)
 
 
 @cache

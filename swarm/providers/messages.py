@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.common.messages import calls_of, others_of, part_in_words, text_of, texts_of
+from swarmchat.swarm.common.messages import REMINDER, calls_of, others_of, part_in_words, text_of, texts_of
 from swarmchat.swarm.common.patterns import lazy_pattern
 
 CONTINUE = "Please continue."
@@ -92,6 +92,8 @@ class _State:
     """Its role."""
     system: tuple[bytes, ...] = ()
     """The system messages, which are sent as one."""
+    reminder: str = ""
+    """Text for the newest question: what changes from request to request stands behind what does not."""
     calls: Mapping[str, tuple[str, str, bytes]] = field(default_factory=dict)
     """The last tool calls by their ids: the ids that are sent, the names of the functions, and the messages to send
     before the results."""
@@ -160,6 +162,8 @@ class MessageAdapter:
             message = self._with_content(message)
             encoded = encode_json(message)
         role = message["role"]
+        if role == "system" and message.get("name") == REMINDER:
+            return replace(state, reminder=text_of(message))
         if role in ("system", "developer"):
             return replace(state, system=(*state.system, encoded))
         if role == "tool":
@@ -288,6 +292,9 @@ class MessageAdapter:
         sent = [*self._sent, *(_pictures(state) if state.shown else ())]
         if state.role in ("", "assistant"):
             sent.append(_message("user", CONTINUE))
+        if state.reminder.strip():
+            last = max(index for index, message in enumerate(sent) if json.loads(message)["role"] == "user")
+            sent[last] = _joined(_message("user", state.reminder), sent[last])
         if not state.system:
             return sent
         if self._form.system_in_user:

@@ -145,7 +145,7 @@ def check_settings(settings: Any, where: Place) -> None:
         if step not in STEPS:
             raise TranscriptError(f"{where}: {step!r} is not a rescue step; {nearest(str(step), STEPS)}")
     high = settings.get("high", 1)
-    low = {"low": high, **settings}["low"]
+    low: Any = settings.get("low", high)
     if not 0 < low <= high <= 1:
         raise TranscriptError(f"{where}: the marks are {low} and {high}, expected 0 < low <= high <= 1")
     for name in ("context_window", "max_requests", "max_repeats"):

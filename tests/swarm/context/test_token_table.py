@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,7 @@ def test_without_a_folder_for_it_the_encoder_counts(tmp_path: Path) -> None:
 
 SHORT = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from swarmchat.swarm import ScriptedModel, Session, SessionSettings
 from swarmchat.swarm.context.encodings import load_encoding
@@ -104,3 +106,9 @@ def test_a_long_conversation_is_counted_by_the_encoder(tmp_path_factory: pytest.
     text = "The quick brown fox. " * 100
     for _ in range(30):
         assert counter.text(text) == plain.text(text)
+
+
+def test_sessions_that_begin_at_once_load_a_vocabulary_once(tmp_path: Path):
+    with ThreadPoolExecutor(4) as threads:
+        counters = [*threads.map(lambda _: counter_for("gpt-4o", tmp_path / "new"), range(4))]
+    assert len({*map(id, counters)}) == 1

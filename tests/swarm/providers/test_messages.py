@@ -8,6 +8,7 @@ from chat_rules import check_messages
 from hypothesis import given
 from hypothesis import strategies as st
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.messages import REMINDER, text_of
 from swarmchat.swarm.providers.messages import (
     CONTINUE,
     GREETING,
@@ -198,10 +199,26 @@ def test_portable_ids_are_nine_letters_and_digits_and_stable():
 texts = st.sampled_from(["", " ", "a", "b\n", '"tool_calls":', "é", "\u2003"])
 
 
+def test_a_reminder_goes_with_the_newest_question():
+    """All that was sent before stands before it, unchanged."""
+    sent = []
+    history = [user("a"), assistant("A"), user("b"), assistant(None, "call_1"), result("call_1")]
+    adapter = MessageAdapter(HERE)
+    for number, length in enumerate((1, 3, 5)):
+        reminder = {**system(f"It is {number}:00."), "name": REMINDER}
+        sent.append(adapted(system("Be brief."), reminder, *history[:length], adapter=adapter))
+    assert [[text_of(message) for message in each] for each in sent] == [
+        ["Be brief.", "It is 0:00.\n\na"],
+        ["Be brief.", "a", "A", "It is 1:00.\n\nb"],
+        ["Be brief.", "a", "A", "It is 2:00.\n\nb", "", "noted"],
+    ]
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Histories as the context builder makes them: each call has its result, in order."""
     messages: list[dict[str, Any]] = [system(draw(texts))] * draw(st.integers(0, 2))
+    messages += [{**system(draw(texts)), "name": REMINDER}] * draw(st.integers(0, 1))
     for number in range(draw(st.integers(1, 8))):
         match draw(st.sampled_from(["user", "assistant", "calls", "system"])):
             case "user":

@@ -873,3 +873,25 @@ def test_a_log_with_a_figure_out_of_all_bounds_opens():
             assert text_of(await say(session, "q2")) == "a3"
 
     run(scenario())
+
+
+def test_no_session_waits_for_the_turn_of_another(backend_url):
+    """The models answer when all of them have been asked."""
+
+    async def scenario():
+        barrier = asyncio.Barrier(20)
+
+        class Patient(ScriptedModel):
+            async def stream(self, request):
+                await barrier.wait()
+                yield Answer("at last")
+
+        backend = open_backend(backend_url)
+        sessions = [await open_session(backend, Patient(), f"s{number}") for number in range(barrier.parties)]
+        async with asyncio.timeout(60):
+            ends = await asyncio.gather(*(say(session, "hi") for session in sessions))
+        assert {text_of(events) for events in ends} == {"at last"}
+        await asyncio.gather(*(session.close() for session in sessions))
+        await backend.close()
+
+    run(scenario())
