@@ -353,7 +353,7 @@ class OpenAIServer:
         return failure
 
     def lost(self, error: Exception, opened: bool) -> AttemptError:
-        """Return the error for a connection that failed before or after the answer began (``opened``)."""
+        """Return the error for a connection that failed before or after something of the answer came (``opened``)."""
         cause = error.__cause__ or error
         kind = type(cause).__name__
         if kind == "BodyTooLarge":
