@@ -42,7 +42,7 @@ def make_model(
         return DemoModel(delay=0.015 if interactive else 0.0, rules=swarm.demo)
     if name is None:
         if settings.base_url:
-            raise _which_model(settings, ())
+            raise _which_model(settings)
         name = OPENAI_DEFAULT
     check_key_stays_home(settings)
     from swarmchat.swarm.models.openai_chat import OpenAIModel
@@ -85,16 +85,18 @@ async def choose_model(settings: Settings) -> Settings:
     try:
         names = await list_models(settings, most_retries=1, on_wait=_print_once())
     except ModelNotFound:
-        names = []
+        # It has no list.
+        raise _which_model(settings) from None
     if len(chat_models := for_chat(names)) != 1:
         raise _which_model(settings, names)
     origins = {**settings.origins, "model": "the only model of the server"}
     return replace(settings, model=chat_models[0], origins=origins)
 
 
-def _which_model(settings: Settings, names: Sequence[str]) -> ConfigError:
-    first = ", ".join(one_line(name, 60) for name in names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
-    listed = f" It lists {first}." if names else ""
+def _which_model(settings: Settings, names: Sequence[str] | None = None) -> ConfigError:
+    first = ", ".join(one_line(name, 60) for name in (names or ())[:_NAMED])
+    more = ", …" if names and len(names) > _NAMED else ""
+    listed = "" if names is None else f" It lists {first or 'no models'}{more}."
     return ConfigError(f"which model of {settings.base_url}?{listed} Name it with -m MODEL or SWARMCHAT_MODEL")
 
 

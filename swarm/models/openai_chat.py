@@ -265,10 +265,9 @@ class OpenAIModel:
         from httpx2 import RequestError
         from openai import APIConnectionError, APIStatusError
 
-        opened = False
+        stream = None
         try:
             stream = await self._body.before(deadline, self._post(content))
-            opened = True
             try:
                 async with aclosing(self._body.events(stream.response, lines, deadline)) as events:
                     async for event in events:
@@ -278,6 +277,7 @@ class OpenAIModel:
         except (APIConnectionError, RequestError) as error:
             # After the end of the answer, a server may close the connection, or keep it open without sending more.
             if not (answer.finished or lines.done):
+                opened = stream is not None and stream.response.num_bytes_downloaded > 0
                 raise self._server.lost(error, opened) from error
         except APIStatusError as error:
             raise self._server.refused(error) from error

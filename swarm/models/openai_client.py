@@ -6,22 +6,12 @@ import random
 import re
 import ssl
 import threading
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from http.client import HTTPException
 from typing import TYPE_CHECKING, TypeVar
-from urllib.error import HTTPError
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
-from urllib.request import (  # type: ignore[attr-defined] # typeshed omits them
-    HTTPRedirectHandler,
-    ProxyHandler,
-    Request,
-    build_opener,
-    getproxies_environment,
-    proxy_bypass_environment,
-)
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined] # typeshed omits them
 
 from swarmchat.swarm.common.bounds import MAX_ANSWER, MAX_ANSWER_TIME
 from swarmchat.swarm.errors import (
@@ -32,6 +22,7 @@ from swarmchat.swarm.errors import (
     ModelError,
     NetworkForbidden,
 )
+from swarmchat.swarm.models.quick_get import quick_get
 from swarmchat.swarm.providers.failures import AttemptError, ServerErrors
 
 if TYPE_CHECKING:
@@ -54,8 +45,6 @@ LONGEST_WAIT = 60.0
 _FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 8.0
 _DROPPED = ("RemoteProtocolError", "ReadError", "WriteError")
 """What the HTTP client reports when a kept connection was closed by the server meanwhile."""
-_MAX_FACTS = 1_000_000
-"""Bytes of a list of models that are read."""
 _SECRET = re.compile("auth|key|token|secret|pass|cookie", re.IGNORECASE)
 """Names of headers and parameters whose values no message may contain."""
 _LOADING_RETRIES = 300
@@ -73,13 +62,6 @@ def _split_address(base_url: str) -> tuple[str, dict[str, str]]:
             path = re.sub(r"/chat/completions$", "", parts.path.rstrip("/")).rstrip("/")
             return urlunsplit((parts.scheme, parts.netloc, path, "", "")), dict(parse_qsl(parts.query))
     raise DefinitionError(f"base_url is {base_url!r}: expected an address such as http://localhost:11434/v1")
-
-
-class _NoRedirect(HTTPRedirectHandler):
-    """Follows no redirect: it would take the key to an address that nobody chose."""
-
-    def redirect_request(self, *args: object) -> None:
-        """Refuse."""
 
 
 class OpenAIServer:
@@ -257,17 +239,20 @@ class OpenAIServer:
         wait.
         """
         self.check_key()
-        attempt = 1
+        attempt, redialled = 1, False
         while True:
             try:
                 return parse(await self._body(send, min(seconds, self.max_answer_time)))
             except AttemptError as failure:
+                if failure.dropped and not redialled:
+                    redialled = True
+                    continue
                 if self.try_version_path(failure):
                     continue
                 attempt += 1
-                seconds = self.wait_before(attempt, failure)
+                wait = self.wait_before(attempt, failure)
                 on_wait(failure.retry_reason)
-            await self.sleep(seconds)
+            await self.sleep(wait)
 
     def try_version_path(self, failure: AttemptError) -> bool:
         """Whether to try again with /v1: ``failure`` says that no API is at the base URL, which has no version.
@@ -308,30 +293,10 @@ class OpenAIServer:
         """
         with suppress(ModelError):
             self.check_key()
+            headers = ({"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}) | self._headers
+            url += f"?{urlencode(self._query)}" if self._query else ""
             # A thread: if the caller is cancelled, the openai package may leave a half-open connection behind.
-            return await asyncio.to_thread(self._get, url, seconds)
-        return b""
-
-    def _get(self, url: str, seconds: float) -> bytes | None:
-        headers = ({"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}) | self._headers
-        url += f"?{urlencode(self._query)}" if self._query else ""
-        proxies = [ProxyHandler({})] if self.is_local else []
-        with suppress(OSError, HTTPException, ValueError):
-            opener = build_opener(_NoRedirect, *proxies)
-            request = Request(url, headers=headers)  # noqa: S310 - the base URL is one of http or https
-            try:
-                response = opener.open(request, timeout=seconds)
-            except HTTPError as error:
-                # Read to its end, too: a server takes a connection that ends before for a fault.
-                response = error
-            with response:
-                body = b""
-                deadline = time.monotonic() + seconds
-                while len(body) < _MAX_FACTS and time.monotonic() < deadline and (part := response.read1(65_536)):
-                    body += part
-            if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
-                return None
-            return body if response.status == HTTPStatus.OK else b""
+            return await asyncio.to_thread(quick_get, url, headers, seconds, proxy=not self.is_local)
         return b""
 
     async def close(self) -> None:
@@ -388,7 +353,7 @@ class OpenAIServer:
         return failure
 
     def lost(self, error: Exception, opened: bool) -> AttemptError:
-        """Return the error for a connection that failed before or after the answer began (``opened``)."""
+        """Return the error for a connection that failed before or after something of the answer came (``opened``)."""
         cause = error.__cause__ or error
         kind = type(cause).__name__
         if kind == "BodyTooLarge":

@@ -177,11 +177,14 @@ CONTROL = frozenset((*STRAY_ENDS, *ENDS, *STARTS, *OWN_ROLES, *OTHER_ROLES))
 
 ROLE = lazy_pattern(
     r"[ \t]{0,3}(?:(?P<own>assistant|model|chatbot)(?: to=(?P<to>[\w.-]{1,100}))?"
-    r"|(?P<other>user|system|tool|developer|human|ipython|functions\.\w{1,100}))(?![\w.])"
+    r"|(?P<other>user|system|tool|developer|human|ipython|functions\.\w{1,100}"
+    # Base models invent roles, such as "customer"; in these marks, a word alone on its line is one.
+    r"|(?:(?<=<\|im_start\|>)|(?<=<start_of_turn>))[a-z]\w{0,20}(?=\r?\n)))(?![\w.])"
 )
 
 ROLE_START = lazy_pattern(
-    r"[ \t]{0,3}(?:[a-z]{0,9}|(?:assistant) [to=]{0,3}|assistant to=[\w.-]{0,100}|functions\.\w{0,100})\Z"
+    r"[ \t]{0,3}(?:[a-z]{0,9}|(?:(?<=<\|im_start\|>)|(?<=<start_of_turn>))[a-z]\w{0,20}\r?"
+    r"|(?:assistant) [to=]{0,3}|assistant to=[\w.-]{0,100}|functions\.\w{0,100})\Z"
 )
 
 # A role behind the end of a turn, as plain text: the model continues as somebody else.

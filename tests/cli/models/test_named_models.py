@@ -81,6 +81,9 @@ def test_an_address_alone_takes_the_only_model(program, other):
     done = program.invoke("--base-url", other.base_url, "hello")
     assert (done.out, done.code) == ("", 78)
     assert "It lists nomic-embed-text, real, second. Name it with -m MODEL" in done.err
+    other.models.clear()
+    done = program.invoke("--base-url", other.base_url, "hello")
+    assert (done.code, "It lists no models. Name it with -m MODEL" in done.err) == (78, True)
     other.models_reply = failure(404)
     done = program.invoke("--base-url", other.base_url, "hello")
     assert done.code == 78

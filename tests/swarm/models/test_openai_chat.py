@@ -300,6 +300,13 @@ class TestRetries:
         assert events[0] == Retry(2, 0.5, "cut off")
         assert text_of(events) == "yes"
 
+    def test_a_dropped_connection_is_opened_again_at_once_and_without_a_word(self, server: ModelServer):
+        dropped = serving.Reply([Cut()])
+        server.reply(dropped, text("yes"), dropped, dropped, text("no"))
+        model = make(server)
+        assert [type(event).__name__ for event in collect(model)] == ["TextChunk", "Answer"]
+        assert collect(model)[0] == Retry(2, 0.5, "connection closed")
+
     def test_after_the_first_word_nothing_is_tried_again(self, server: ModelServer):
         server.reply(text("Hel", Cut()))
         events: list[ModelEvent] = []

@@ -307,6 +307,7 @@ def test_thoughts_flow() -> None:
         ("Hi.</s><s>[INST] And you? [/INST]", "Hi."),
         ("Hi.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAnd you?", "Hi."),
         ("Hi.<|end|>\n<|user|>\nAnd you?", "Hi."),
+        ("Hi.<|im_end|>\n<|im_start|>receptionist\nAnd you?<|im_end|>", "Hi."),
         ("One.<|im_end|>\n<|im_start|>assistant\nTwo.", "One.\nTwo."),
         ("One.<|im_end|>\n\nTwo.", "One.\n\nTwo."),
         (">>>all\nHi.", "Hi."),

@@ -12,7 +12,7 @@ import pytest
 from chats import Faulty
 from hypothesis import given
 from hypothesis import strategies as st
-from model_server import Gate, ModelServer, Reply, SeenRequest, embeddings, failure, server_fixture, vector_of
+from model_server import Cut, Gate, ModelServer, Reply, SeenRequest, embeddings, failure, server_fixture, vector_of
 from questions import FACTS, HELD_OUT, TUNING, UNRELATED
 from swarmchat.backends import Append, BackendUnavailable, CorruptValue, Put, open_backend
 from swarmchat.backends.memory import MemoryBackend
@@ -555,6 +555,12 @@ class TestServer:
         embedder = embedder_for(server)
         np.testing.assert_allclose(embed(embedder, "a"), [vector_of("a")], rtol=1e-6)
         assert embedder.__dict__["waits"] == [0.5, 7]
+
+    def test_a_dropped_connection_and_a_wait_of_no_time_do_no_harm(self, server: ModelServer):
+        server.reply_embeddings(Reply([Cut()]), failure(500, headers={"Retry-After": "0"}))
+        embedder = embedder_for(server)
+        np.testing.assert_allclose(embed(embedder, "a"), [vector_of("a")], rtol=1e-6)
+        assert embedder.__dict__["waits"] == [0]
 
     def test_attempts_run_out(self, server: ModelServer):
         server.reply_embeddings(*[failure(500)] * 9)
