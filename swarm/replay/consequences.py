@@ -1,10 +1,11 @@
 """Tell the causes among the differences of a conversation from what follows from them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import replace
 
 from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.replay.compare import ASSERTED, Difference
+from swarmchat.swarm.replay.script import ASKED
 
 _COMPUTED = (
     "key",
@@ -23,7 +24,8 @@ _CAUSED_BY_TOOLS = frozenset({"unknown_tool", "bad_arguments"})
 
 def causes_first(differences: Iterable[Difference]) -> list[Difference]:
     """Return the differences with ``follows``, in the order of turns: first the causes, then what follows from them."""
-    sorter = _Sorter()
+    differences = list(differences)
+    sorter = _Sorter({each.turn for each in differences if each.field == "status"})
     marked = [replace(each, follows=sorter.follows(each)) for each in differences]
     return sorted(marked, key=lambda each: (each.follows, each.turn, each.type == "expect"))
 
@@ -50,10 +52,10 @@ def _is_excluded(difference: Difference, rules: ReplayRules) -> bool:
 class _Sorter:
     """Sees the differences of a conversation in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, failed: Set[int]) -> None:
         self._caused = False
         """Whether there was a cause."""
-        self._failed: set[int] = set()
+        self._failed = failed
         """The turns in which a call had another outcome."""
         self._tools_changed = False
         self._off_course = False
@@ -68,11 +70,12 @@ class _Sorter:
             if kind == "call":
                 self._bad_calls.add(difference.turn)
             return kind == "result" and difference.turn in self._bad_calls
+        if kind in ASKED and not difference.field and difference.turn in self._failed:
+            # A tool that fails sooner or later asks less or more, which stands before its result.
+            return True
         follows = self._caused and (self._off_course or self._is_consequence(kind, difference))
         self._caused = True
         self._tools_changed |= difference.field == "parts.tools"
-        if difference.field == "status":
-            self._failed.add(difference.turn)
         is_record = not difference.field and kind in ("request", "assistant", "handoff", "policy")
         self._off_course |= is_record or kind == "rescue" or difference.field in ("agent", "message.tool_calls")
         return follows
