@@ -1,6 +1,6 @@
 """Tell the causes among the differences of a conversation from what follows from them."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 
 from swarmchat.swarm.agents.replay_rules import ReplayRules
@@ -28,6 +28,25 @@ def causes_first(differences: Iterable[Difference]) -> list[Difference]:
     sorter = _Sorter({each.turn for each in differences if each.field == "status"})
     marked = [replace(each, follows=sorter.follows(each)) for each in differences]
     return sorted(marked, key=lambda each: (each.follows, each.turn, each.type == "expect"))
+
+
+Cause = tuple[str, tuple[str, ...]]
+"""What changed: the kind, and the changed words. The words around them may be others in each request."""
+
+
+def grouped_causes(differences: Iterable[Difference]) -> dict[Cause, list[Difference]]:
+    """Return the differences that follow from no other one, those that say the same together."""
+    causes: dict[Cause, list[Difference]] = {}
+    for each in differences:
+        if not each.follows:
+            causes.setdefault((each.kind, tuple(line.changed for line in each.lines())), []).append(each)
+    return causes
+
+
+def cause_lines(same: Sequence[Difference], where: str = "") -> list[str]:
+    """Return the first of some differences that say the same, after ``where``, with its diff."""
+    more = f" (and {len(same) - 1:,} more in this conversation)" if len(same) > 1 else ""
+    return [f"{where}{same[0]}{more}", *(f"  {line}" for line in same[0].diff())]
 
 
 def compared(differences: Iterable[Difference], rules: ReplayRules) -> list[Difference]:

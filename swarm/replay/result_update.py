@@ -120,7 +120,9 @@ def _update_yaml(text: str, changes: Sequence[_Rows]) -> str:
             start, end = (starts[mark.line] + mark.column for mark in (node.start_mark, node.end_mark))
             # The end of a block is the start of what follows.
             end = start + len(text[start:end].rstrip())
-            updated += text[position:start] + _yaml_text(written, new, node, text[start:end], lines[node.start_mark.line])
+            updated += text[position:start] + _yaml_text(
+                written, new, node, text[start:end], lines[node.start_mark.line]
+            )
             position = end
     return updated + text[position:]
 
