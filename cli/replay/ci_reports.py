@@ -202,7 +202,7 @@ def _headline(case: Case) -> str:
 
 
 def _lines(case: Case) -> list[str]:
-    groups = list(grouped_causes(case.differences).values()) or [case.differences]
+    groups = list(grouped_causes(case.differences).values()) or [list(case.differences)]
     lines = [line for same in groups for line in cause_lines(same)]
     follows = len(case.differences) - sum(map(len, groups))
     return [*lines, f"and {follows:,} that {'follows' if follows == 1 else 'follow'} from it"] if follows else lines

@@ -275,9 +275,14 @@ def _at_most(what: str, attribute: str) -> Callable[[Any, TurnOutcome, Matching]
         actual = getattr(outcome, attribute)
         if actual is None or actual <= expected:
             return None
-        return f"expected at most {expected:,} {what}, got {actual:,}", actual
+        return f"expected at most {expected:,} {what}, got {_number(actual)}", actual
 
     return unmet
+
+
+def _number(value: float) -> str:
+    """Return a number without digits that mean nothing."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6f}".rstrip("0").rstrip(".")
 
 
 def _max_cost(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | None:
@@ -287,7 +292,7 @@ def _max_cost(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet 
     return (
         None
         if outcome.cost <= expected
-        else (f"expected a cost of at most {expected:,}, got {outcome.cost:,}", outcome.cost)
+        else (f"expected a cost of at most {expected:,}, got {_number(outcome.cost)}", outcome.cost)
     )
 
 

@@ -113,6 +113,8 @@ GOOD = "conversations:\n  - name: a\n    steps:\n      - user: hi\n      - expec
         ("name: a", "nam: a", "line 2: unknown key 'nam'; did you mean 'name'?"),
         ("conversations", "conversation", "line 1: unknown key 'conversation'; did you mean 'conversations'?"),
         ("user: hi", "usr: hi", "line 4: unknown step 'usr'; did you mean 'user'?"),
+        ("user: hi", "input: hi", "line 4: unknown step 'input'; did you mean 'user'?"),
+        ("user: hi", "user: {text: hi, images: cat.png}", "line 4: 'images' is 'cat.png', expected a list of paths"),
         ("user: hi", "user: 5", "line 4: 'user' is 5, expected a text (in quotes if"),
         ("user: hi", "user: {text: hi,\n         tex: x}", "line 5: unknown field 'tex' in a 'user'"),
         ("refused", "\n         contains: a,\n         refusd", "line 7: unknown field 'refusd' in an 'expect'"),
