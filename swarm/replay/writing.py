@@ -25,7 +25,8 @@ def write_test(conversation: WrittenConversation, path: Path) -> bytes:
     if path.suffix.lower() not in YAML_SUFFIXES:
         steps: Sequence[Step] = [("session", conversation.about), *conversation.steps]
         return b"".join(encode_json({"type": kind, **fields}) + b"\n" for kind, fields in steps)
-    about, turns = _yaml(conversation.about, path.name), _yaml([_item(step) for step in conversation.steps], path.name)
+    head = {name: _compact(value) for name, value in conversation.about.items()}
+    about, turns = _yaml(head, path.name), _yaml([_item(step) for step in conversation.steps], path.name)
     lines = turns.decode().splitlines(keepends=True)
     # A blank line before each question but the first. All else on this level begins with a dash too.
     gaps = [number > 0 and line.startswith("- user:") for number, line in enumerate(lines)]

@@ -211,7 +211,9 @@ def test_a_conversation_of_another_program_becomes_a_test(program):
         {"role": "user", "content": "thanks"},
         {"role": "assistant", "content": ""},
     ]
-    (program.folder / "chat.json").write_text(json.dumps({"messages": messages}))
+    over_lines = json.dumps({"messages": messages}).replace('"Two."', '\n"Two."')
+    (program.folder / "chat.json").write_text(over_lines)
+    assert program.invoke("replay", "chat.json").code == 0
     assert program.invoke("sessions", "import", "chat.json", "-b", "disk", "--as", "tea").code == 0
     assert program.invoke("sessions", "export", "tea", "-b", "disk", "--as-test", "-o", "t.yaml").code == 0
     done = program.invoke("replay", "t.yaml")
