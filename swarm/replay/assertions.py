@@ -81,6 +81,10 @@ def check_fields(expected: Mapping[str, Any], where: Place) -> None:
         assertion = ASSERTIONS[name]
         if not assertion.is_valid(value):
             raise TranscriptError(f"{place}: {name!r} is {shown(value)}, expected {assertion.takes}")
+        if name in _MET_IF_EMPTY and (not value or (isinstance(value, list) and "" in value)):
+            raise TranscriptError(
+                f"{place}: {name!r} is empty, which every turn meets: leave it out, or expect something"
+            )
         assertion.check(value, name, place)
 
 
@@ -366,3 +370,7 @@ ASSERTIONS: Mapping[str, Assertion] = {
     "max_seconds": Assertion("a number of seconds", _is_number, _at_most("seconds", "seconds")),
 }
 """The fields of an ``expect`` line; see docs/replay.md."""
+_MET_IF_EMPTY = frozenset(
+    "contains any_of matches json schema tools_at_least tools_never results states memory".split()
+)
+"""The fields that mean nothing if they are empty; in the others, empty means none."""

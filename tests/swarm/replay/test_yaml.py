@@ -113,6 +113,7 @@ GOOD = "conversations:\n  - name: a\n    steps:\n      - user: hi\n      - expec
         ("name: a", "nam: a", "line 2: unknown key 'nam'; did you mean 'name'?"),
         ("conversations", "conversation", "line 1: unknown key 'conversation'; did you mean 'conversations'?"),
         ("user: hi", "usr: hi", "line 4: unknown step 'usr'; did you mean 'user'?"),
+        ("expect: {", "expect: {contains: '', ", "'contains' is empty, which every turn meets"),
         ("user: hi", "input: hi", "line 4: unknown step 'input'; did you mean 'user'?"),
         ("user: hi", "user: {text: hi, images: cat.png}", "line 4: 'images' is 'cat.png', expected a list of paths"),
         ("user: hi", "user: 5", "line 4: 'user' is 5, expected a text (in quotes if"),
