@@ -35,6 +35,12 @@ _TASK = (
 )
 
 
+def rubrics_in(expected: Mapping[str, Any]) -> Sequence[str]:
+    """Return the requirements of ``judge`` in an expectation."""
+    rubrics: Any = expected.get("judge", ())
+    return [rubrics] if isinstance(rubrics, str) else list(rubrics)
+
+
 @dataclass
 class Judging:
     """What the expectations of a replay are checked with."""
@@ -51,8 +57,8 @@ class Judging:
         """Yield the assertions that the outcome of a turn fails. Raises the kinds of ModelError."""
         for unmet in unmet_expectations(expected, outcome, self.matching):
             yield unmet
-        for problem in self._unknown_tools(expected.get("tools_never", ())):
-            yield UnmetExpectation(outcome.turn, None, "expect", "tools_never", None, None, words=problem)
+        for unknown in self._unknown_tools(expected.get("tools_never", ())):
+            yield UnmetExpectation(outcome.turn, None, "expect", "tools_never", None, None, words=unknown)
         for name, check in (("similar_to", self._dissimilarity), ("judge", self._objection)):
             if name in expected and (problem := await check(expected[name], outcome)):
                 yield UnmetExpectation(
@@ -88,7 +94,7 @@ class Judging:
 
     async def _objection(self, expected: Any, outcome: TurnOutcome) -> str | None:
         """Return what the model objects to. Without a model, only recorded verdicts count."""
-        for rubric in [expected] if isinstance(expected, str) else expected:
+        for rubric in rubrics_in({"judge": expected}):
             key = judged_key(rubric, outcome.answer)
             if key not in self.verdicts and self.judge is not None:
                 self.verdicts[key] = {"key": key, **await _verdict(self.judge, rubric, outcome)}
