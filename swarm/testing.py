@@ -26,6 +26,7 @@ from swarmchat.swarm.models.openai_client import OpenAIServer
 from swarmchat.swarm.persistence.store import Lifetimes
 from swarmchat.swarm.primitives.state import State
 from swarmchat.swarm.replay.cassette import Cassette, MeteredModel
+from swarmchat.swarm.replay.consequences import cause_lines, grouped_causes
 from swarmchat.swarm.replay.files import RecordedConversation, read_conversations
 from swarmchat.swarm.replay.runner import MODES, Replayed, replay
 from swarmchat.swarm.replay.selection import case_name
@@ -229,9 +230,9 @@ def _raise_if_any(lines: Iterable[str]) -> None:
 def _difference_lines(replayed: Replayed, where: str) -> list[str]:
     """Return the causes with their diffs, and how many more there are. Each cause begins with ``where``."""
     differences = replayed.differences
-    causes = [each for each in differences if not each.follows][:_MOST_CAUSES] or differences[:1]
-    lines = [line for each in causes for line in (f"{where}{each}", *(f"  {line}" for line in each.diff()))]
-    more = len(differences) - len(causes)
+    groups = list(grouped_causes(differences).values())[:_MOST_CAUSES] or [differences[:1]]
+    lines = [line for same in groups if same for line in cause_lines(same, where)]
+    more = len(differences) - sum(map(len, groups))
     return [*lines, f"… and {more:,} more"] if more else lines
 
 

@@ -13,6 +13,7 @@ from swarmchat.cli.replay.live_table import as_markdown, case_totals, comparison
 from swarmchat.cli.replay.result import Case, ReplayResult, total_dollars
 from swarmchat.cli.terminal.printing import count_of
 from swarmchat.swarm.replay.compare import Difference
+from swarmchat.swarm.replay.consequences import cause_lines, grouped_causes
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot contain, not even escaped."""
@@ -201,7 +202,10 @@ def _headline(case: Case) -> str:
 
 
 def _lines(case: Case) -> list[str]:
-    return [line for each in case.differences for line in (str(each), *each.diff())]
+    groups = list(grouped_causes(case.differences).values()) or [list(case.differences)]
+    lines = [line for same in groups for line in cause_lines(same)]
+    follows = len(case.differences) - sum(map(len, groups))
+    return [*lines, f"and {follows:,} that {'follows' if follows == 1 else 'follow'} from it"] if follows else lines
 
 
 def _inline(text: str) -> str:

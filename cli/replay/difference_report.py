@@ -7,6 +7,7 @@ from swarmchat.cli.terminal.printing import count_of
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import paint
 from swarmchat.swarm.replay.compare import Difference
+from swarmchat.swarm.replay.consequences import Cause, grouped_causes
 from swarmchat.swarm.replay.value_diff import DiffLine
 
 LEVELS = ("no", "line", "short", "long")
@@ -15,8 +16,6 @@ LEVELS = ("no", "line", "short", "long")
 _MOST_CAUSES = 5
 _MOST_GROUPS = 20
 LINE_WIDTH = 400
-
-_Key = tuple[str, tuple[str, ...]]
 
 
 @dataclass
@@ -35,17 +34,12 @@ class DifferenceReport:
     def __init__(self, level: str, *, colour: bool) -> None:
         self._level = level
         self._colour = colour
-        self.groups: dict[_Key, Group] = {}
+        self.groups: dict[Cause, Group] = {}
         """The causes, by what they say."""
 
     def add(self, where: str, differences: Sequence[Difference]) -> None:
         """Group ``differences``, and print what is new among them."""
-        causes: dict[_Key, list[Difference]] = {}
-        for difference in differences:
-            if not difference.follows:
-                # The words around a change may be others in each request.
-                key = (difference.kind, tuple(line.changed for line in difference.lines()))
-                causes.setdefault(key, []).append(difference)
+        causes = grouped_causes(differences)
         new = [key for key in causes if key not in self.groups]
         for key, same in causes.items():
             self.groups.setdefault(key, Group(same[0], where)).conversations += 1

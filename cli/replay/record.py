@@ -9,7 +9,7 @@ from typing import Any
 from swarmchat.cli.errors import UsageError
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.replay.files import RecordedConversation
-from swarmchat.swarm.replay.judging import judged_key
+from swarmchat.swarm.replay.judging import judged_key, rubrics_in
 from swarmchat.swarm.replay.parameters import distinctive, literal
 from swarmchat.swarm.replay.runner import Replayed
 from swarmchat.swarm.replay.script import split_actions
@@ -90,7 +90,6 @@ def _turns(replayed: Replayed) -> Iterator[list[Step]]:
 
 def _verdicts(replayed: Replayed, turn: int, answer: str) -> Iterator[Any]:
     for expectation in replayed.conversation.expectations:
-        rubrics = expectation.fields.get("judge", ()) if expectation.turn == turn else ()
-        for rubric in [rubrics] if isinstance(rubrics, str) else rubrics:
+        for rubric in rubrics_in(expectation.fields) if expectation.turn == turn else ():
             if (verdict := replayed.verdicts.get(judged_key(rubric, answer))) is not None:
                 yield dict(verdict)

@@ -162,6 +162,9 @@ class Report:
             elif len(self._cases) > 1:
                 for line in self._differences.summary():
                     _print(line)
+        if unjudged := sum(result.unjudged for case in self._cases for result in case.results):
+            verb = "was" if unjudged == 1 else "were"
+            self._errors.remark(f"{count_of(unjudged, 'requirement')} {verb} not judged: --record asks a model")
         if self._failures:
             self._errors.error(self.summary())
 

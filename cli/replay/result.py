@@ -10,6 +10,7 @@ from typing import Any
 from swarmchat.swarm.replay.compare import ASSERTED, Difference
 from swarmchat.swarm.replay.expectations import TurnComparison, TurnOutcome
 from swarmchat.swarm.replay.files import RecordedConversation
+from swarmchat.swarm.replay.judging import judged_key, rubrics_in
 from swarmchat.swarm.replay.runner import Replayed
 from swarmchat.swarm.replay.selection import case_name
 
@@ -53,6 +54,17 @@ class ReplayResult:
     def remaining(self) -> int:
         """How many differences remain when the file is updated: expectations, and calls that do not fit."""
         return sum(each.type in ASSERTED - {"result"} for each in self.replayed.differences)
+
+    @property
+    def unjudged(self) -> int:
+        """How many requirements of ``judge`` were judged neither now nor in the recording."""
+        answers = {each.now.turn: each.now.answer for each in self.replayed.turns}
+        return sum(
+            judged_key(rubric, answers[each.turn]) not in self.replayed.verdicts
+            for each in self.replayed.conversation.expectations
+            if each.turn in answers
+            for rubric in rubrics_in(each.fields)
+        )
 
     @cached_property
     def drift(self) -> list[dict[str, Any]]:

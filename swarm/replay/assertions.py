@@ -81,6 +81,10 @@ def check_fields(expected: Mapping[str, Any], where: Place) -> None:
         assertion = ASSERTIONS[name]
         if not assertion.is_valid(value):
             raise TranscriptError(f"{place}: {name!r} is {shown(value)}, expected {assertion.takes}")
+        if name in _MET_IF_EMPTY and (not value or (isinstance(value, list) and "" in value)):
+            raise TranscriptError(
+                f"{place}: {name!r} is empty, which every turn meets: leave it out, or expect something"
+            )
         assertion.check(value, name, place)
 
 
@@ -275,9 +279,14 @@ def _at_most(what: str, attribute: str) -> Callable[[Any, TurnOutcome, Matching]
         actual = getattr(outcome, attribute)
         if actual is None or actual <= expected:
             return None
-        return f"expected at most {expected:,} {what}, got {actual:,}", actual
+        return f"expected at most {expected:,} {what}, got {_number(actual)}", actual
 
     return unmet
+
+
+def _number(value: float) -> str:
+    """Return a number without digits that mean nothing."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6f}".rstrip("0").rstrip(".")
 
 
 def _max_cost(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | None:
@@ -287,7 +296,7 @@ def _max_cost(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet 
     return (
         None
         if outcome.cost <= expected
-        else (f"expected a cost of at most {expected:,}, got {outcome.cost:,}", outcome.cost)
+        else (f"expected a cost of at most {expected:,}, got {_number(outcome.cost)}", outcome.cost)
     )
 
 
@@ -361,3 +370,7 @@ ASSERTIONS: Mapping[str, Assertion] = {
     "max_seconds": Assertion("a number of seconds", _is_number, _at_most("seconds", "seconds")),
 }
 """The fields of an ``expect`` line; see docs/replay.md."""
+_MET_IF_EMPTY = frozenset(
+    "contains any_of matches json schema tools_at_least tools_never results states memory".split()
+)
+"""The fields that mean nothing if they are empty; in the others, empty means none."""

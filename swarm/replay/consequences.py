@@ -1,10 +1,11 @@
 """Tell the causes among the differences of a conversation from what follows from them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import replace
 
 from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.replay.compare import ASSERTED, Difference
+from swarmchat.swarm.replay.script import ASKED
 
 _COMPUTED = (
     "key",
@@ -22,10 +23,32 @@ _CAUSED_BY_TOOLS = frozenset({"unknown_tool", "bad_arguments"})
 
 def causes_first(differences: Iterable[Difference]) -> list[Difference]:
     """Return the differences with ``follows``, in the order of turns: first the causes, then what follows from them."""
-    listed = list(differences)
-    sorter = _Sorter({each.turn for each in listed if each.field == "parts.tools"})
-    marked = [replace(each, follows=sorter.follows(each)) for each in listed]
+    differences = list(differences)
+    sorter = _Sorter(
+        failed={each.turn for each in differences if each.field == "status"},
+        tools_differ={each.turn for each in differences if each.field == "parts.tools"},
+    )
+    marked = [replace(each, follows=sorter.follows(each)) for each in differences]
     return sorted(marked, key=lambda each: (each.follows, each.turn, each.type == "expect"))
+
+
+Cause = tuple[str, tuple[str, ...]]
+"""What changed: the kind, and the changed words. The words around them may be others in each request."""
+
+
+def grouped_causes(differences: Iterable[Difference]) -> dict[Cause, list[Difference]]:
+    """Return the differences that follow from no other one, those that say the same together."""
+    causes: dict[Cause, list[Difference]] = {}
+    for each in differences:
+        if not each.follows:
+            causes.setdefault((each.kind, tuple(line.changed for line in each.lines())), []).append(each)
+    return causes
+
+
+def cause_lines(same: Sequence[Difference], where: str = "") -> list[str]:
+    """Return the first of some differences that say the same, after ``where``, with its diff."""
+    more = f" (and {len(same) - 1:,} more in this conversation)" if len(same) > 1 else ""
+    return [f"{where}{same[0]}{more}", *(f"  {line}" for line in same[0].diff())]
 
 
 def compared(differences: Iterable[Difference], rules: ReplayRules) -> list[Difference]:
@@ -50,12 +73,12 @@ def _is_excluded(difference: Difference, rules: ReplayRules) -> bool:
 class _Sorter:
     """Sees the differences of a conversation in their order."""
 
-    def __init__(self, tools_differ: Collection[int]) -> None:
+    def __init__(self, *, failed: Set[int], tools_differ: Collection[int]) -> None:
         """``tools_differ`` are the turns with requests that offer other tools."""
         self._tools_differ = tools_differ
         self._caused = False
         """Whether there was a cause."""
-        self._failed: set[int] = set()
+        self._failed = failed
         """The turns in which a call had another outcome."""
         self._tools_changed = False
         self._rules_changed = False
@@ -74,12 +97,13 @@ class _Sorter:
         if kind == "tools" and difference.turn in self._tools_differ:
             # The request with these tools shows more.
             return True
+        if kind in ASKED and not difference.field and difference.turn in self._failed:
+            # A tool that fails sooner or later asks less or more, which stands before its result.
+            return True
         follows = self._caused and (self._off_course or self._is_consequence(kind, difference))
         self._caused = True
         self._tools_changed |= difference.field == "parts.tools"
         self._rules_changed |= difference.field == "parts.rules" or kind == "tools"
-        if difference.field == "status":
-            self._failed.add(difference.turn)
         is_record = not difference.field and kind in ("request", "assistant", "handoff", "policy")
         self._off_course |= is_record or kind == "rescue" or difference.field in ("agent", "message.tool_calls")
         return follows

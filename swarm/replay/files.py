@@ -96,8 +96,9 @@ def _is_ours(path: Path) -> bool:
         try:
             value = decode_json(first.data)
         except ValueError:
-            # A damaged line of a log, or a value over several lines.
-            return b'"type"' in first.data or find_format(file, str(path)) == "jsonl"
+            # A damaged line of a log, or a value over several lines, in which calls have a type too.
+            is_record = b'"type"' in first.data and b'"messages"' not in first.data and first.data.lstrip()[:1] == b"{"
+            return is_record or find_format(file, str(path)) == "jsonl"
         return isinstance(value, dict) and "messages" not in value and "payload" not in value and "type" in value
 
 

@@ -2,18 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import OutputError
+from swarmchat.swarm.mcp.servers import matches
 from swarmchat.swarm.models.base import Answer, Model, ModelRequest
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.replay.assertions import UnmetExpectation, unmet_expectations
 from swarmchat.swarm.replay.expectations import TurnOutcome
 from swarmchat.swarm.replay.matchers import Matching, shown
-from swarmchat.swarm.storage.embeddings import Embedder
+from swarmchat.swarm.replay.script import is_handoff
 from swarmchat.swarm.tools.context import ArgumentsError
 from swarmchat.swarm.tools.output import output_type
 
@@ -32,12 +35,18 @@ _TASK = (
 )
 
 
+def rubrics_in(expected: Mapping[str, Any]) -> Sequence[str]:
+    """Return the requirements of ``judge`` in an expectation."""
+    rubrics: Any = expected.get("judge", ())
+    return [rubrics] if isinstance(rubrics, str) else list(rubrics)
+
+
 @dataclass
 class Judging:
     """What the expectations of a replay are checked with."""
 
-    embedder: Embedder | None = None
-    """``None``: the built-in one."""
+    swarm: Swarm
+    """The swarm that answers: its embedder compares texts, and its tools are those that can be called."""
     matching: Matching = field(default_factory=Matching)
     judge: Model | None = None
     """The model that judges; ``None`` if none may be asked."""
@@ -48,11 +57,22 @@ class Judging:
         """Yield the assertions that the outcome of a turn fails. Raises the kinds of ModelError."""
         for unmet in unmet_expectations(expected, outcome, self.matching):
             yield unmet
+        for unknown in self._unknown_tools(expected.get("tools_never", ())):
+            yield UnmetExpectation(outcome.turn, None, "expect", "tools_never", None, None, words=unknown)
         for name, check in (("similar_to", self._dissimilarity), ("judge", self._objection)):
             if name in expected and (problem := await check(expected[name], outcome)):
                 yield UnmetExpectation(
                     outcome.turn, None, "expect", name, expected[name], outcome.answer, words=problem
                 )
+
+    def _unknown_tools(self, expected: Sequence[Any]) -> Iterator[str]:
+        """Yield what is wrong with tools that are never to be called: that of an unknown one says nothing."""
+        agents = self.swarm.agents
+        known = [tool.name for part in (*agents, *self.swarm.operators) for tool in part.own_tools]
+        patterns = [pattern for agent in agents for pattern in agent.tool_patterns]
+        for name in (each if isinstance(each, str) else next(iter(each)) for each in expected):
+            if name not in known and not is_handoff(name) and not matches(name, patterns):
+                yield f"'tools_never' names {name!r}, an unknown tool; {nearest(name, known)}"
 
     async def _dissimilarity(self, expected: Any, outcome: TurnOutcome) -> str | None:
         import numpy as np
@@ -63,7 +83,7 @@ class Judging:
         if not outcome.answer.strip():
             return f"expected an answer similar to {shown(text)}, but there is no answer"
         # Loaded only for who needs it: it takes a second.
-        embedder = self.embedder or default_embedder()
+        embedder = self.swarm.embedder or default_embedder()
         one, other = await embedder.embed([text, outcome.answer])
         length = float(np.linalg.norm(one) * np.linalg.norm(other))
         score = float(one @ other) / length if length else 0.0
@@ -74,7 +94,7 @@ class Judging:
 
     async def _objection(self, expected: Any, outcome: TurnOutcome) -> str | None:
         """Return what the model objects to. Without a model, only recorded verdicts count."""
-        for rubric in [expected] if isinstance(expected, str) else expected:
+        for rubric in rubrics_in({"judge": expected}):
             key = judged_key(rubric, outcome.answer)
             if key not in self.verdicts and self.judge is not None:
                 self.verdicts[key] = {"key": key, **await _verdict(self.judge, rubric, outcome)}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.messages import texts_of
 from swarmchat.swarm.replay.compare import Difference
 from swarmchat.swarm.replay.parameters import is_in_row, literal
+from swarmchat.swarm.replay.writing import as_yaml
 from swarmchat.swarm.replay.yaml_file import plain_value, yaml_loader
 from swarmchat.swarm.replay.yaml_tests import YAML_SUFFIXES, yaml_parts
 
@@ -118,7 +120,9 @@ def _update_yaml(text: str, changes: Sequence[_Rows]) -> str:
             start, end = (starts[mark.line] + mark.column for mark in (node.start_mark, node.end_mark))
             # The end of a block is the start of what follows.
             end = start + len(text[start:end].rstrip())
-            updated += text[position:start] + _yaml_text(new, node)
+            updated += text[position:start] + _yaml_text(
+                written, new, node, text[start:end], lines[node.start_mark.line]
+            )
             position = end
     return updated + text[position:]
 
@@ -151,12 +155,34 @@ def _yaml_value(node: Any) -> Any:
     return {key.value: _yaml_value(value) for key, value in node.value}
 
 
-def _yaml_text(new: Any, node: Any) -> str:
-    """Return a value as YAML on one line; as JSON, if it needs quotes or several lines."""
+def _yaml_text(written: Any, new: Any, node: Any, old: str, line: str) -> str:
+    """Return ``new`` as YAML, in the style in which ``old``, the text of ``node``, has ``written``.
+
+    ``line`` is the line in which it begins.
+    """
     import yaml
 
-    if isinstance(new, str) and "\n" not in new and not node.style:
+    if isinstance(new, dict | list) and new and node.id != "scalar":
+        column = 0 if node.flow_style else int(node.start_mark.column)
+        styles = [
+            partial(json.dumps, ensure_ascii=False),
+            *(partial(_indented, column=column, style=style) for style in ("flow", "compact", "block")),
+        ]
+        chosen = (style for style in styles if style(written) == old)
+        return next(chosen, styles[1 if node.flow_style else 2])(new)
+    if not isinstance(new, str):
+        return json.dumps(new, ensure_ascii=False)
+    if "\n" in new and node.style == "|":
+        # The text stands deeper than its key, which may come behind a dash.
+        return _indented(new, column=len(line) - len(line.lstrip(" -")), style="block")
+    if "\n" not in new and not node.style:
         plain = yaml.safe_dump(new, width=float("inf"), allow_unicode=True).removesuffix("...\n").strip()
         if plain == new and plain_value(plain) == new:
             return plain
+    if node.style == "'" and new.isprintable():
+        return "'" + new.replace("'", "''") + "'"
     return json.dumps(new, ensure_ascii=False)
+
+
+def _indented(value: Any, *, column: int, style: str) -> str:
+    return as_yaml(value, style).replace("\n", "\n" + " " * column)

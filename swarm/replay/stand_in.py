@@ -65,7 +65,7 @@ def _tools_called(conversation: RecordedConversation) -> list[str]:
     }
     # A call in the text counts only if the tool exists.
     names |= {str(record.data["name"]) for record in conversation.records if record.data.get("name") and record.turn}
-    fields = ("tools", "tools_unordered", "tools_at_least")
+    fields = ("tools", "tools_unordered", "tools_at_least", "tools_never")
     expected = [tool for each in conversation.expectations for name in fields for tool in each.fields.get(name, ())]
     names |= {str(name) for tool in expected for name in (tool if isinstance(tool, dict) else [tool])}
     # The way back is a handoff's, whatever a tool was called.

@@ -25,7 +25,8 @@ def write_test(conversation: WrittenConversation, path: Path) -> bytes:
     if path.suffix.lower() not in YAML_SUFFIXES:
         steps: Sequence[Step] = [("session", conversation.about), *conversation.steps]
         return b"".join(encode_json({"type": kind, **fields}) + b"\n" for kind, fields in steps)
-    about, turns = _yaml(conversation.about, path.name), _yaml([_item(step) for step in conversation.steps], path.name)
+    head = {name: _compact(value) for name, value in conversation.about.items()}
+    about, turns = _yaml(head, path.name), _yaml([_item(step) for step in conversation.steps], path.name)
     lines = turns.decode().splitlines(keepends=True)
     # A blank line before each question but the first. All else on this level begins with a dash too.
     gaps = [number > 0 and line.startswith("- user:") for number, line in enumerate(lines)]
@@ -67,7 +68,14 @@ def _is_small(values: Sequence[Any]) -> bool:
     return bool(values) and plain and sum(len(str(value)) + 4 for value in values) <= _SMALL
 
 
-def _yaml(value: Any, name: str) -> bytes:
+def as_yaml(value: Any, style: str) -> str:
+    """Return a value as it stands in a test, without indentation: on one line (``flow``), ``compact``, or ``block``."""
+    flow = style == "flow"
+    compact = _compact(value) if style == "compact" else value
+    return _yaml(compact, "the test", flow=flow, width=float("inf") if flow else _WIDTH).decode().rstrip("\n")
+
+
+def _yaml(value: Any, name: str, *, flow: bool = False, width: float = _WIDTH) -> bytes:
     try:
         import yaml
     except ImportError as error:
@@ -95,7 +103,7 @@ def _yaml(value: Any, name: str) -> bytes:
     Dumper.add_representer(str, represent_text)
     Dumper.add_representer(_Flow, represent_flow)
     Dumper.add_representer(_FlowList, represent_flow_list)
-    text = yaml.dump(value, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=_WIDTH, default_flow_style=False)
+    text = yaml.dump(value, Dumper=Dumper, allow_unicode=True, sort_keys=False, width=width, default_flow_style=flow)
     return str(text).encode("utf-8", "replace")
 
 

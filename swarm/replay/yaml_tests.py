@@ -1,7 +1,7 @@
 """Hand-written conversations as YAML: the fields of their lines, in a form that is pleasant to write."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,22 @@ _JOINED = ("tags", "ignore", "normalize")
 """Fields of which a conversation has those of the file too."""
 SHORT = {"user": "text", "assistant": "text", "tool": "result", "go": "agent"}
 """The field that a step has if it is not an object."""
+
+
+_HABITS = {
+    **dict.fromkeys(("tests", "cases", "scenarios"), "conversations"),
+    **dict.fromkeys(("turns", "messages"), "steps"),
+    "vars": "parameters",
+    **dict.fromkeys(("input", "question", "prompt", "query"), "user"),
+    **dict.fromkeys(("output", "answer", "response"), "assistant"),
+    **dict.fromkeys(("assert", "asserts", "expected", "expectations"), "expect"),
+}
+"""What other programs call a key."""
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    habit = _HABITS.get(name)
+    return f"did you mean {habit!r}?" if habit in known else nearest(name, known)
 
 
 def may_be_test(path: Path) -> bool:
@@ -73,7 +89,7 @@ def _checked(value: LocatedObject, where: Place, *further: str) -> LocatedObject
     known = (*_SESSION, *further)
     for key in value:
         if key not in known:
-            raise TranscriptError(f"{where.of(value, key)}: unknown key {key!r}; {nearest(key, known)}")
+            raise TranscriptError(f"{where.of(value, key)}: unknown key {key!r}; {_hint(key, known)}")
     return LocatedObject.of({key: each for key, each in value.items() if key not in further}, value)
 
 
@@ -88,7 +104,7 @@ def _part(about: LocatedObject, conversation: LocatedObject, where: Place) -> Pa
         for kind, value in step.items():
             place = where.of(step, kind)
             if kind not in STEPS:
-                raise TranscriptError(f"{place}: unknown step {kind!r}; {nearest(kind, STEPS)}")
+                raise TranscriptError(f"{place}: unknown step {kind!r}; {_hint(kind, STEPS)}")
             part.append(_line(_step(kind, value, place), place.line))
     return part
 

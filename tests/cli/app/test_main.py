@@ -48,6 +48,7 @@ def test_a_question_can_be_any_word(words, program):
     [
         (["chatt"], "chat"),
         (["relpay", "x.jsonl"], "replay"),
+        (["test", "."], "replay"),
         (["session", "list", "--json"], "sessions"),
         (["model", "test", "-m", "demo"], "models"),
         (["export"], "sessions export"),

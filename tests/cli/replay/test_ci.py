@@ -108,7 +108,9 @@ def test_reports_for_github(program, suite):
     assert annotations[0].startswith(
         "::error file=work/c.jsonl,line=2,title=replay%3A c.jsonl::c.jsonl, line 2: the type"
     )
-    assert annotations[1].startswith("::error file=work/b.jsonl,line=8,title=replay%3A third%2C 100%25::turn 1: ")
+    assert annotations[1].startswith(
+        "::error file=work/b.jsonl,line=8,title=replay%3A third%2C 100%25::turn 1, line 8: "
+    )
     assert len(annotations) == 2
     assert "::error" not in program.run("replay", ".", "--no-github", env=environment).out
     document = json.loads(program.run("replay", "a.jsonl", "--json", env=environment).out)

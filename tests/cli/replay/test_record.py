@@ -180,7 +180,8 @@ def test_a_verdict_is_recorded_and_counts_offline(program, server):
     assert words in offline.out
     # It is about this answer only.
     path.write_text(path.read_text().replace("tea?", "hello"))
-    assert program.invoke("replay", "t.yaml").code == 0
+    done = program.invoke("replay", "t.yaml")
+    assert (done.err, done.code) == ("  1 requirement was not judged: --record asks a model\n", 0)
 
 
 @pytest.mark.parametrize("name", ["tea.yaml", "tea.jsonl"])
@@ -211,7 +212,9 @@ def test_a_conversation_of_another_program_becomes_a_test(program):
         {"role": "user", "content": "thanks"},
         {"role": "assistant", "content": ""},
     ]
-    (program.folder / "chat.json").write_text(json.dumps({"messages": messages}))
+    over_lines = json.dumps({"messages": messages}).replace('"Two."', '\n"Two."')
+    (program.folder / "chat.json").write_text(over_lines)
+    assert program.invoke("replay", "chat.json").code == 0
     assert program.invoke("sessions", "import", "chat.json", "-b", "disk", "--as", "tea").code == 0
     assert program.invoke("sessions", "export", "tea", "-b", "disk", "--as-test", "-o", "t.yaml").code == 0
     done = program.invoke("replay", "t.yaml")

@@ -51,7 +51,7 @@ CHANGES = {
         YAML,
         [
             ("- tool: tea costs 3   #", "- tool: tea costs 4   #"),
-            ("        item: tea\n        left: 5", '        {"item": "tea", "left": 7}'),
+            ("        left: 5", "        left: 7"),
         ],
     ),
 }
