@@ -43,7 +43,8 @@ class YamlCallParser(XmlCallParser):
         end = _END.search(self.text, match.end())
         if end is None:
             self.need(len(self.text))
-            return [ParsedCall(match["name"], None, True)], len(self.text)
+            key = match["arguments"] or ""
+            return [ParsedCall(match["name"], None, True, bool(key), key)], len(self.text)
         value = read_yaml(self.text[position : end.start()])
         if isinstance(value, dict):
             value = next((inner for key, inner in value.items() if key in _LISTS and len(value) == 1), value)
