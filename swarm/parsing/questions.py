@@ -63,6 +63,8 @@ _HYPOTHETICAL = lazy_pattern(
     r"|\b(?:do not|don't) (?:actually |really )?\w+ (?:anything|(?:\w+ ){0,2}yet)\b"
     r"|\bwhat (?:would|might) [^.?!]{1,60} look like\b|\b(?:what is|what's) your (?:plan|approach|procedure|strategy)\b"
     rf"|\b(?:should|if|when|once) [^.?!]{{1,60}}, (?:what|how) (?:do|will) you\b{_VIEW}"
+    r"|\bexamples? of [^.?!]{1,40} you (?:could|would|can)\b|\bsteps does it take (?:for )?you\b"
+    r"|\bfor (?:which|what) \w+ do you use\b"
     # A sentence that supposes something, and a question.
     r"|(?:\A|[.!?\n])\W*(?:suppose|assume|assuming|imagine|pretend|let(?:'s| us) (?:say|suppose|assume|imagine|pretend)"
     r"|say (?:an?|i|we|some\w*) |were (?:i|we) to|angenommen|nehmen wir an|stell dir vor|supposons|admettons|imaginons"

@@ -11,7 +11,7 @@ from swarmchat.swarm.parsing.xml_calls import XmlCallParser
 _LISTS = ("tool_calls", "tool_call", "function_calls", "function_call", "calls")
 _NAMES, _ARGUMENTS = "|".join(sorted(NAME_KEYS)), "|".join(sorted(ARGUMENT_KEYS))
 _CALL = lazy_pattern(
-    rf"(?:(?:{'|'.join(_LISTS)}):[ \t]*\r?\n[ \t]{{0,9}})?(?:- )?(?:{_NAMES}):"
+    rf"(?:(?:{'|'.join(_LISTS)}):[ \t]*\r?\n[ \t]{{0,9}})?(?:- )?(?P<key>{_NAMES}):"
     r"[ \t]*[\"']?(?P<name>[A-Za-z_][\w.-]{0,99})[\"']?[ \t]*\r?\n[ \t]*"
     rf"(?:(?P<arguments>{_ARGUMENTS}):[ \t]*(?=\r?\n|\{{(?!\s*\")|\Z)|(?=[a-z_]{{1,99}}:))"
 )
@@ -43,7 +43,8 @@ class YamlCallParser(XmlCallParser):
         end = _END.search(self.text, match.end())
         if end is None:
             self.need(len(self.text))
-            key = match["arguments"] or ""
+            # Other YAML has names, and parameters.
+            key = (match["arguments"] or "") if match["key"] != "name" else ""
             return [ParsedCall(match["name"], None, True, bool(key), key)], len(self.text)
         value = read_yaml(self.text[position : end.start()])
         if isinstance(value, dict):
