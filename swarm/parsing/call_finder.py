@@ -11,7 +11,7 @@ from swarmchat.swarm.parsing.call_rewriting import rewritten
 from swarmchat.swarm.parsing.call_values import NAME_KEYS, ParsedCall, read_whole
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
-from swarmchat.swarm.parsing.line_calls import PYTHONIC, LineCallParser
+from swarmchat.swarm.parsing.line_calls import PYTHONIC, YAML, LineCallParser
 from swarmchat.swarm.tools.toolset import Toolset
 
 CUT_OFF = "the call of {} is cut off: write it again, whole"
@@ -26,6 +26,7 @@ _DAMAGED = lazy_pattern(
     r"""[\[{\s]*\{\s*["'“]?(name|tool|tool_name|function|arguments|parameters|type|id|action)["'”]?\s*:"""
 )
 _NAME_IN_DAMAGED = lazy_pattern(r"""["'](?:name|tool|tool_name|function|action)["']\s*:\s*["']([^"'\n]{1,100})["']""")
+_CALL_FENCE = lazy_pattern(r"`{3,20}(?:tool_code|tool_calls?|tool_use|function_calls?)[ \t]*\r?\n")
 # A line, or a block of code, that begins like the JSON of a call.
 _DAMAGED_LINE = lazy_pattern(
     r"""(?P<fence>`{3,20}[\w-]{0,20}\s*\n)?\s*\[?\s*\{{1,2}\s*["'](?:name|tool|tool_name|function)["']\s*:"""
@@ -48,7 +49,8 @@ _GENERAL_MARKS = frozenset(
     {"<tool>", "<tools>", "<tool_use>", "<tool_code>", "<function_calls>", "<function>", "<call>"}
 )
 """Marks that other XML has too."""
-_WORD = lazy_pattern(r"[\w-]{2,64}")
+_WORD, _FIRST_WORD = lazy_pattern(r"[\w-]{2,64}"), lazy_pattern(r"\s{0,9}([\w-]{2,64})")
+_CALLED = lazy_pattern(r"(?!print\b)([A-Za-z_]\w{0,99})\(")
 _PLACEHOLDER = lazy_pattern(
     r"<[a-z][\w .-]{0,40}>|\{\w{1,40}\}|\[?your[_ -][\w -]{1,40}\]?|\.\.\.|…"
     r"|string|str|integer|number|boolean|array|object",
@@ -59,6 +61,7 @@ _FILLERS = frozenset("a an the your some example sample name value here goes".sp
 """Words that a placeholder has beside the name of its parameter."""
 _WINDOW = 2000
 _PARAGRAPH = lazy_pattern(r"\n[ \t]*\r?\n")
+_FENCE_END = lazy_pattern(r"\n[ \t]*`{3,20}[ \t]*(?=\r?\n|\Z)")
 _LINE = 120
 # Llama 3 has programs run that it writes behind its mark (llama.com, "Code interpreter").
 _PROGRAM, _PROGRAM_END = "<|python_tag|>", lazy_pattern(r"<\|(?:eom_id|eot_id|python_end)\|>")
@@ -158,8 +161,8 @@ class CallFinder:
         """Tell whether ``text`` ends in the frame at ``start``: with more of it, there might be a call."""
         if self_starting(mark) and ">" not in text[start:] and not _CUT_TAG.match(text, start):
             return False
-        word = _WORD.search(text, start + len(mark))
-        if mark in _GENERAL_MARKS and word and not self.toolset.may_begin(word[0]):
+        word = _FIRST_WORD.match(text, start + len(mark))
+        if mark in _GENERAL_MARKS and word and not self.toolset.may_begin(word[1]):
             return False
         parser = CallParser(text, False, self.toolset)
         try:
@@ -195,8 +198,13 @@ class CallFinder:
             if code and not fenced and format_name == PYTHONIC:
                 raise NotACall(end)
         except NotACall as refuted:
-            return self._damaged_line(parser, start, max(refuted.position, start + 1))
+            return self._damaged_line(parser, start, max(refuted.position, start + 1), first)
         calls = tuple(map(self.call, parsed))
+        if format_name == YAML:
+            # It has no end by which one could see that it is whole.
+            calls = tuple(
+                call.refused(UNREADABLE) if call.problem and "cut off" in call.problem else call for call in calls
+            )
         for number, (parsed_call, call) in enumerate(zip(parsed, calls, strict=True)):
             # With these keys, JSON is a call even if its tool is unknown: no data looks like it.
             keys = ("arguments", "parameters") if len(parsed) == 1 else ("arguments",)
@@ -335,9 +343,12 @@ class CallFinder:
         call = LeakedCall(self.toolset.resolve(name) or name, "{}")
         return Leak(format_name, text, (call.refused(why),))
 
-    def _damaged_line(self, parser: CallParser, start: int, refuted: int) -> tuple[Leak, int]:
+    def _damaged_line(self, parser: CallParser, start: int, refuted: int, first: bool) -> tuple[Leak, int]:
         """Return a leak for damaged JSON that begins like the call of an offered tool, up to the next blank line."""
         text = parser.text
+        fence = _CALL_FENCE.match(text, start)
+        if fence:
+            return self._unreadable_fence(parser, fence, refuted, first)
         match = _DAMAGED_LINE.match(text, start)
         name = match and self.toolset.resolve(match["name"])
         begun = None if match or parser.final else _DAMAGED_LINE_START.match(text, start)
@@ -359,6 +370,24 @@ class CallFinder:
         if calls := self._repaired(content):
             return Leak("damaged JSON", text[start:stop], calls), stop
         return self._refused("damaged JSON", text[start:stop], name, UNREADABLE), stop
+
+    def _unreadable_fence(
+        self, parser: CallParser, fence: "re.Match[str]", refuted: int, first: bool
+    ) -> tuple[Leak, int]:
+        """Return a leak for a block of code that says that it holds a call, and names a tool."""
+        end = _FENCE_END.search(parser.text, fence.end(), fence.end() + _WINDOW)
+        if end is None and len(parser.text) - fence.end() < _WINDOW:
+            parser.need(len(parser.text))
+        stop = end.end() if end else len(parser.text)
+        content = parser.text[fence.end() : stop]
+        name = next(filter(self.toolset.resolve, _WORD.findall(content)), None)
+        unknown = _CALLED.search(content) if first and not name else None
+        if not (name or unknown):
+            raise NotACall(refuted)
+        text = parser.text[fence.start() : stop]
+        if unknown:
+            return Leak("fenced call", text, (self.call(ParsedCall(unknown[1])),)), stop
+        return self._refused("fenced call", text, str(name), UNREADABLE), stop
 
 
 def _has_placeholder(value: object, key: str = "") -> bool:

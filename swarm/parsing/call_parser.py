@@ -11,7 +11,8 @@ from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.call_values import ParsedCall, calls_of, loose_calls, read_text
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, OPENER, SEPARATOR
 from swarmchat.swarm.parsing.lenient_json import NotACall, Watch, parse_loose, skip_space
-from swarmchat.swarm.parsing.xml_calls import NAME_END, TAG_START, WRAPPER, XmlCallParser
+from swarmchat.swarm.parsing.xml_calls import NAME_END, TAG_START, WRAPPER
+from swarmchat.swarm.parsing.yaml_calls import YamlCallParser
 
 _ON_LINE = lazy_pattern(r"[ \t]*[,;]?[ \t]*")
 _BETWEEN = lazy_pattern(r"[\s,;]*+")
@@ -48,7 +49,7 @@ _FENCE_START = lazy_pattern(r"`{1,3}\Z|(?:```[\w-]{0,20}|json)[ \t]*\Z|js?o?\Z")
 _GEMMA_CALL = lazy_pattern(r"call:([\w.-]{1,100})\{")
 
 
-class CallParser(XmlCallParser):
+class CallParser(YamlCallParser):
     """Parses the calls inside of a frame."""
 
     def body(self, position: int) -> tuple[list[ParsedCall], int]:
@@ -68,6 +69,8 @@ class CallParser(XmlCallParser):
             calls, position = self.python_list(position)
         elif first == "<":
             calls, position = self.tags(position)
+        elif in_yaml := self.yaml(position, True):
+            calls, position = in_yaml
         else:
             calls, position = self.named(position)
         return calls, self.fence_end(position) if fenced else position

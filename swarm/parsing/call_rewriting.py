@@ -16,10 +16,6 @@ _PIECE = lazy_pattern(
 )
 _LITERAL = lazy_pattern(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null")
 _WORDS = {"True": "true", "False": "false", "None": "null", "undefined": "null"}
-_NAMED = lazy_pattern(
-    rf"(?:- )?(?:{'|'.join(sorted(NAME_KEYS))})[ \t]*:[ \t]*[\"']?([\w.-]{{1,100}})[\"']?[ \t]*(?=\r?\n|\Z)"
-)
-_ARGUMENTS_LINE = lazy_pattern(rf"\s*(?:{'|'.join(sorted(ARGUMENT_KEYS))})[ \t]*:[ \t]*(?=\r?\n\s|\{{|\Z)")
 _NAME_FIRST = lazy_pattern(r"[`(\[]?[\"']?([A-Za-z_][\w.-]{0,99})[\"']?[ \t]*[:=,]\s*(?=[{\w])")
 
 
@@ -33,18 +29,11 @@ def rewritten(text: str) -> Iterator[str]:
     if text.startswith(('{\\"', '"{')):
         text = text.strip('"').replace('\\"', '"')
         yield text
-    named = _NAMED.match(text)
-    if named:
-        label = _ARGUMENTS_LINE.match(text, named.end())
-        rest = text[label.end() if label else named.end() :].strip()
-        yield f"{named[1]}\n{_as_json(rest) or rest}"
     first = _NAME_FIRST.match(text)
     if first and first[1] not in NAME_KEYS:
         yield f"{first[1]} {text[first.end() :].rstrip('`')}"
-    if text[0] in "{\"'" or named is None:
-        valid = _as_json(text)
-        if valid:
-            yield valid
+    if valid := _as_json(text):
+        yield valid
 
 
 def _as_json(text: str) -> str | None:

@@ -6,10 +6,12 @@ from typing import Any
 
 from swarmchat.swarm.parsing.lenient_json import NotACall, parse_loose
 
-NAME_KEYS = frozenset("name tool tool_name function function_name recipient_name action".split())
+NAME_KEYS = frozenset("name tool tool_name function function_name recipient_name action command".split())
 ARGUMENT_KEYS = frozenset("arguments parameters args params input action_input tool_input kwargs".split())
-# OpenAI's, Gemini's and Bedrock's messages.
-WRAPPERS = frozenset("tool_calls tool_uses function_call tool_call functionCall toolCalls toolCall toolUse".split())
+# OpenAI's, Gemini's and Bedrock's messages, and AutoGPT's.
+WRAPPERS = frozenset(
+    "tool_calls tool_uses function_call tool_call functionCall toolCalls toolCall toolUse command".split()
+)
 IDS = frozenset("id call_id tool_call_id toolUseId index".split())
 CALL_KEYS = NAME_KEYS | ARGUMENT_KEYS | WRAPPERS | IDS | {"type"}
 # What stands beside a wrapper: the rest of a message, or what xLAM thinks.
@@ -59,9 +61,9 @@ def calls_of(value: object, broken: bool = False, resolve: Resolve | None = None
         return None
     if value.keys() <= DEFINITION_KEYS and _is_schema(value.get("parameters")):
         return []
-    wrappers = value.keys() & WRAPPERS
-    if wrappers:
-        return _wrapped(value, next(iter(wrappers)), broken)
+    wrapper = next((key for key in value if key in WRAPPERS and isinstance(value[key], (list, dict))), None)
+    if wrapper:
+        return _wrapped(value, wrapper, broken)
     names, arguments = value.keys() & NAME_KEYS, value.keys() & ARGUMENT_KEYS
     key = next(iter(arguments), None)
     if not value.keys() <= CALL_KEYS or len(names) > 1 or len(arguments) > 1:
@@ -119,7 +121,7 @@ def _wrapped(message: dict[str, Any], key: str, broken: bool) -> list[ParsedCall
     """Return the calls that a message has under ``key``; ``None`` if it has unknown keys too."""
     other_keys = message.keys() - {key, "type"} - IDS - NEIGHBOURS
     calls = message[key]
-    if other_keys or message.get("role", "assistant") != "assistant" or not isinstance(calls, (list, dict)):
+    if other_keys or message.get("role", "assistant") != "assistant":
         return None
     return calls_of(calls, broken)
 

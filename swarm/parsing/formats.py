@@ -34,7 +34,7 @@ _FORMATS: dict[str, tuple[str, ...]] = {
     "Seed": ("<seed:tool_call>",),  # Seed-OSS (vLLM: seed_oss)
     "LongCat": ("<longcat_tool_call>",),  # (vLLM: longcat)
     "Solar": ("<|tool_call:begin|>",),
-    "HyperCLOVA": (" -> tool/function_call", "-> tool/function_call"),
+    "HyperCLOVA": ("-> tool/function_call",),
     "Pangu": ("[unused11]",),
     "Step": ("<steptml:invoke ",),  # Step3 (vLLM: step3)
     "dots": ("<dots_function_call>",),
@@ -86,6 +86,7 @@ RESULTS: dict[str, str] = {
     **{f"<{word}>": f"</{word}>" for word in ("tool_response", "tool_result", "tool_results", "tool_output")},
     **{f"<{word}>": f"</{word}>" for word in ("function_response", "function_result", "function_results")},
     "[TOOL_RESULTS]": "[/TOOL_RESULTS]",
+    **{f"```{word}\n": "\n```" for word in ("tool_output", "tool_outputs")},  # Gemma
     **{f"<{bar}tool▁outputs▁begin{bar}>": f"<{bar}tool▁outputs▁end{bar}>" for bar in "｜|"},
 }
 """Where they begin -> where they end."""
@@ -127,6 +128,7 @@ THOUGHTS: dict[str, str] = {
     "<seed:think>": "</seed:think>",
     "◁think▷": "◁/think▷",  # Kimi-VL
     "[THINK]": "[/THINK]",  # Magistral
+    "<|START_PLAN|>": "<|END_PLAN|>",
     "<|START_THINKING|>": "<|END_THINKING|>",  # Command A
     "<|channel>thought": "<channel|>",  # Gemma 4
 }
@@ -208,9 +210,11 @@ _LEAST_MARK = 6
 
 # What a line that is a bare call may begin with, besides a name.
 _LINE_WORDS = (
-    "Action **Action *Action assistant commentary analysis to= json tool_code tool_call function functions tools"
-    " default_api namespace print call using use **tool **call **function"
+    "action **action *action assistant commentary analysis to= json tool function name calls command execute invoke run"
+    " api default_api namespace print using use **tool **call **function **name"
 ).split()
+# What may stand before the words that announce a call: a heading, a symbol.
+DECORATION = r"(?:\#{1,6}|[\u2190-\u2bff\U0001f300-\U0001faff]\ufe0f?)[ \t]{0,3}"
 
 
 class Marks:
@@ -284,7 +288,8 @@ def _line_start(names: tuple[str, ...]) -> str:
         f"{re.escape(first)}(?:[{re.escape(''.join(sorted(seconds)))}]|\\Z)" for first, seconds in sorted(pairs.items())
     )
     tags = "".join(sorted({re.escape(name[:1]) for name in names}))
-    return rf"[`~]|\{{(?=\{{?\s*(?:[\"'“‘\w/#]|\Z))|\[(?=\s*[\w{{]|\s*\Z)|<(?:[{tags}]|\Z)|{named}"
+    brackets = rf"\{{(?=\{{?\s*(?:[\"'“‘\w/#]|\Z))|\[(?=\s*[\w{{]|\s*\Z)|<(?:[{tags}]|\Z)"
+    return rf"[`~]|{brackets}|-(?= ?(?:[afnrt]|\Z))|{DECORATION}|{named}"
 
 
 def alternatives(marks: Iterable[str]) -> str:

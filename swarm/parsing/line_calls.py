@@ -1,6 +1,7 @@
 """Parser for calls on lines of their own, without a template's marks: JSON, Python, ReAct, in code blocks."""
 
 import re
+from dataclasses import replace
 
 from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.call_parser import ARGUMENTS_LABEL, ARGUMENTS_LABEL_START, CallParser
@@ -13,7 +14,7 @@ from swarmchat.swarm.parsing.call_values import (
     ParsedCall,
     read_text,
 )
-from swarmchat.swarm.parsing.formats import OPENER, OPENERS, beginnings, self_starting
+from swarmchat.swarm.parsing.formats import DECORATION, OPENER, OPENERS, beginnings, self_starting
 from swarmchat.swarm.parsing.lenient_json import MORE, UNREAD, NeedMore, NotACall, read_string
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -21,39 +22,42 @@ _FENCE = lazy_pattern(r"(`{3,20}|~{3,20})[ \t]*([\w+-]{0,20})[ \t]*\r?\n")
 _FENCE_START = lazy_pattern(r"(?:`{1,20}|~{1,20})[ \t]*[\w+-]{0,20}[ \t]*\r?\Z")
 _LANGUAGES = frozenset(
     " json jsonc json5 tool_call tool_calls tool_code tool tools tool_use function function_call function_calls"
-    " functions python py xml text txt plaintext javascript js bash".split(" ")
+    " functions python py yaml yml xml text txt plaintext javascript js bash".split(" ")
 )
 _IDENTIFIER = lazy_pattern(r"[A-Za-z_][\w.:-]{0,99}")
 # The keys by which models name tools; data has the others as well.
 _UNKNOWN_KEYS = frozenset({"name", "tool_name", "function", "function_name"})
+_VERBS = "calling call using use executing execute invoking invoke running run".split()
 # What models write before the name of a tool, or a call; the longest first.
 _LABELS = (
     *(
         f"{verb}{what}{tail}"
         for tail in (" call", "_call", " calls", "_calls", " name", "_name", " use", "")
-        for verb in ("calling the ", "calling ", "call the ", "call ", "using the ", "using ", "use ", "")
+        for verb in (*(f"{verb} {article}" for verb in _VERBS for article in ("the ", "")), "")
         for what in ("tool", "function")
     ),
-    *("action", "calling", "call"),
+    *("api call", "action", "command", *_VERBS),
 )
+_DECORATION, _DECORATION_START = lazy_pattern(DECORATION), lazy_pattern(rf"\#{{1,6}}\Z|{DECORATION}\Z")
 _CALL_LABEL = lazy_pattern(
-    rf"\*{{0,2}}({'|'.join(_LABELS)})(?:\*{{0,2}} ?:\*{{0,2}}[ \t]*|[ \t]+|(?=\{{))",
+    rf"\*{{0,2}}({'|'.join(_LABELS)})(?:\*{{0,2}} ?[:=]\*{{0,2}}[ \t]*|\*{{0,2}}[ \t]+|\*{{0,2}}(?=[\[{{\n]))",
     re.IGNORECASE,
 )
 _LABEL_BEGINNINGS = beginnings((*(f"{label} :" for label in _LABELS), *(f"{label}**:** " for label in _LABELS)))
-_LABELLED_NAME = lazy_pattern(r"[`*\"']{0,3}([A-Za-z_][\w.-]{0,99})[`*\"']{0,3}(?:\(\))?(?=\s|\Z|[\[{,])")
+_LABELLED_NAME = lazy_pattern(r"[`*\"']{0,3}([A-Za-z_][\w.-]{0,99})[`*\"']{0,3}(?:\(\))?(?=\s|\Z|[\[{,:])")
 _CUT_TAG = lazy_pattern(r"[ \t]+\w{1,100}[ \t]*=[^<>]*\Z")
 _IDENTIFIER_START = lazy_pattern(r"[A-Za-z_][\w.:-]{0,99}\Z")
 _LABELLED_NAME_START = lazy_pattern(r"[`*\"']{0,3}(?:[A-Za-z_][\w.-]{0,99})?[`*\"']{0,3}\(?\)?\Z")
 _CUT_ARGUMENTS_LABEL = lazy_pattern(
     r"\s+\*{0,2}(?:Act?i?o?n?|Tool|Inp?u?t?|Args?|Param)?(?: ?[Iia][a-z]{0,8})?:?\*{0,2}\s*\Z"
 )
+_COLON, _COLON_START = lazy_pattern(r":[ \t]{1,3}(?=\S)"), lazy_pattern(r":[ \t]{0,3}\Z")
 _IN_BRACKETS_START = lazy_pattern(r"\[[^\[\]\n]{0,300}\Z")
 _IN_BRACKETS = lazy_pattern(r"\[([^\[\]\n]{1,300})\]")
 _LINE_PAIR = lazy_pattern(r"[A-Za-z_]\w{0,99}[ \t]?[=:][ \t]?\S")
 # The model continues with a result that it invents.
-_OBSERVATION = lazy_pattern(r"\s*\*{0,2}(?:Observation|Result|Tool (?:Output|Result|Response))\b:?\*{0,2}")
-_OBSERVATION_START = lazy_pattern(r"\s*\*{0,2}(?:[OR][a-z]{0,10}|Tool?[A-Za-z ]{0,10}|T?)\Z")
+_OBSERVATION = lazy_pattern(r"\s*\*{0,2}(?:Observation|Result|Tool (?:Output|Result|Response)|PAUSE)\b:?\*{0,2}")
+_OBSERVATION_START = lazy_pattern(r"\s*\*{0,2}(?:[OR][a-z]{0,10}|P[AUSE]{0,4}|Tool?[A-Za-z ]{0,10}|T?)\Z")
 _HARMONY = lazy_pattern(
     r"(?:assistant)?(?:commentary|analysis)?\s{0,2}to=(?P<name>[\w.-]{1,100})"
     r"(?:<\|channel\|>)?[ \t]*(?:commentary)?[ \t]*(?:<\|constrain\|>)?(?:json|code)?(?:<\|message\|>)?\s*(?=\{)"
@@ -68,6 +72,7 @@ _LABEL = lazy_pattern(
 _LABEL_START = lazy_pattern(
     r"(?:json|tool_code|tool_calls?|function_call)[ \t]{0,9}(?:\r?\n?|\r?\n\s{0,9})\Z|function call[ \t]{0,3}\n?\Z"
 )
+_KIMI = "<|tool_call_argument_begin|>"
 _QUALIFIED = "print(default_api."
 _SEPARATOR = lazy_pattern(r"[ \t]{0,9}[;,][ \t]{0,9}")
 _SEPARATOR_START = lazy_pattern(r"[ \t]{0,9}(?:[;,][ \t]{0,9})?\Z")
@@ -78,7 +83,7 @@ _WORD_BEGINNINGS = beginnings(
         *("json", "tool_code", "tool_calls", "function_call", "function call", _QUALIFIED),
     )
 )
-PYTHONIC = "pythonic"
+PYTHONIC, YAML = "pythonic", "YAML"
 
 
 class LineCallParser(CallParser):
@@ -103,7 +108,9 @@ class LineCallParser(CallParser):
         if value is UNREAD:
             return True
         if key in NEIGHBOURS:
-            return value == "assistant" if key == "role" else value is None or isinstance(value, str)
+            return (
+                value == "assistant" if key == "role" else key == "thoughts" or value is None or isinstance(value, str)
+            )
         if key in NAME_KEYS and isinstance(value, str):
             self._named = self.toolset.resolve(value)
             may_be_unknown = self._whole and key in _UNKNOWN_KEYS and _IDENTIFIER.fullmatch(value) is not None
@@ -112,6 +119,11 @@ class LineCallParser(CallParser):
 
     def unframed(self, start: int, inside: bool = False) -> tuple[str, list[ParsedCall], int]:
         """Read JSON, Python, ReAct, the tool's own tags, or a name with JSON. ``inside``: of a block of code."""
+        decoration = self.match(_DECORATION, _DECORATION_START, start)
+        if decoration:
+            start = decoration.end()
+            if start >= len(self.text) or self.text[start] in "{[<-":
+                raise NotACall(start)
         first = self.text[start : start + 1]
         if first == "{":
             return "bare JSON", *self.json(start, self.watch)
@@ -123,12 +135,17 @@ class LineCallParser(CallParser):
             return PYTHONIC, *self.python_list(start)
         if first == "<":
             end = self._may_be_name(start + 1)
+            if self.text.startswith("(", end):
+                return PYTHONIC, *self.python(start + 1)
             if self.text.startswith(" ", end):
                 if self.final and _CUT_TAG.match(self.text, end):
                     return "the tool's tags", [ParsedCall(self.text[start + 1 : end], None, True)], len(self.text)
                 return "the tool's tags", *self.tags(start)
             return "the tool's tags", *self.element(self.text[start + 1 : end], end)
-        label = self._call_label(start) if first in "*ATFCUatfcu" else None
+        in_yaml = self.yaml(start, False) if first in "acfnrt" or (first == "-" and self._whole) else None
+        if in_yaml:
+            return YAML, *in_yaml
+        label = self._call_label(start) if first in "*ATFCUEIRatfcueir" else None
         if label:
             return "ReAct" if label[1].lower() == "action" else "labelled call", *self._labelled(label, inside)
         self.begins(_WORD_BEGINNINGS, start)
@@ -156,7 +173,7 @@ class LineCallParser(CallParser):
                 calls += further
             return PYTHONIC, calls, end
         after = self.space(end)
-        if not self.text.startswith("{", after) and not self.at("```", after):
+        if not self.text.startswith("{", after) and not any(self.at(mark, after) for mark in ("```", _KIMI)):
             raise NotACall(end)
         calls, end = self.named(start)
         return "name and JSON", [ParsedCall(call.name, call.arguments, call.broken) for call in calls], end
@@ -246,6 +263,7 @@ class LineCallParser(CallParser):
         if bracketed and is_known:
             return [self._of_text(name[1], bracketed[1])], self._observed(bracketed.end())
         arguments = self.match(ARGUMENTS_LABEL, ARGUMENTS_LABEL_START, name.end())
+        arguments = arguments or (self.match(_COLON, _COLON_START, name.end()) if is_known else None)
         after = arguments.end() if arguments else self.space(name.end())
         if is_known and has_colon and (after >= len(self.text) or _CUT_ARGUMENTS_LABEL.match(self.text, name.end())):
             is_cut = bool(self.properties(name[1])) or after < len(self.text) or arguments is not None
@@ -262,6 +280,8 @@ class LineCallParser(CallParser):
             end = self.fence_end(end) if fence else end
         else:
             call, end = self._plain_input(name[1], after)
+            is_cut = arguments is not None and arguments[0].startswith(":") and end == len(self.text)
+            call = replace(call, broken=call.broken or is_cut)
         call = ParsedCall(call.name, call.arguments, call.broken, has_colon, "arguments")
         return [call], self._observed(end)
 

@@ -26,7 +26,7 @@ _ABOUT_CALLS = lazy_pattern(
 _ABOUT_USE = lazy_pattern(r"\bhow\b.*\b(?:call|called|invoke|invoked|use|used|works?)\b", re.IGNORECASE)
 _ABOUT_ARGUMENTS = lazy_pattern(r"\b(?:arguments?|parameters?|schemas?|syntax|json|formats?)\b", re.IGNORECASE)
 _ABOUT_NAMED = lazy_pattern(
-    r"\b(?:explain|describe|what(?:'s| is| does| was)|why|when (?:do|would|will|did) you|did you|are you|have you"
+    r"\b(?:explain|describe|what(?:'s| is| does| was| can)|why|when (?:do|would|will|did) you|did you|are you|have you"
     r"|was|wof[üu]r|wann|warum"
     r"|que fait|pourquoi|qu[eé] hace|por qu[eé]|cosa fa|perch[eé]|o que faz)\b(?!.*\b(?:say|says|sagt|dit|dice"
     r"|diz)\b)",
@@ -56,8 +56,25 @@ _HYPOTHETICAL = lazy_pattern(
     rf"|\b(?:would|could|can) you\b[^.?!]*\bif (?:i|we) {_PAST}"
     rf"|\bwhat (?:(?:would|will) happen )?if {_ANYONE} {_PAST}"
     r"|\bwhat (?:happens|will happen) (?:if|when) (?:i|we|some\w+|any\w+) (?:asks?|tells?) you\b"
-    r"|\bhypothetical(?:ly)?\b|\b(?:in theory|theoretically)\b"
-    r"|\bwithout (?:actually |really )?(?:doing|calling|ordering|using|executing|running)\b"
+    r"|\b(?:hypoth?[eé]t|theoret|hipot[eé]t|ipotet)\w+|\b(?:in theory|in principle|en th[eé]orie|en principe"
+    r"|en teor[ií]a|in teoria|em teoria|im prinzip)\b"
+    r"|\bwithout (?:actually |really )?(?:doing|calling|ordering|using|executing|running|plac\w+|sending"
+    r"|booking|mak\w+)\b"
+    r"|\b(?:do not|don't) (?:actually |really )?\w+ (?:anything|(?:\w+ ){0,2}yet)\b"
+    r"|\bwhat (?:would|might) [^.?!]{1,60} look like\b|\b(?:what is|what's) your (?:plan|approach|procedure|strategy)\b"
+    rf"|\b(?:should|if|when|once) [^.?!]{{1,60}}, (?:what|how) (?:do|will) you\b{_VIEW}"
+    r"|\bexamples? of [^.?!]{1,40} you (?:could|would|can)\b|\bsteps does it take (?:for )?you\b"
+    r"|\bfor (?:which|what) \w+ do you use\b"
+    # A sentence that supposes something, and a question.
+    r"|(?:\A|[.!?\n])\W*(?:suppose|assume|assuming|imagine|pretend|let(?:'s| us) (?:say|suppose|assume|imagine|pretend)"
+    r"|say (?:an?|i|we|some\w*) |were (?:i|we) to|angenommen|nehmen wir an|stell dir vor|supposons|admettons|imaginons"
+    r"|supongamos|sup[oó]n|imagina|supponiamo|poniamo|immagina|suponha\w*|digamos)\b[^!]{1,200}"
+    r"\b(?:what|how|which|was|wie|welche\w*|que|quoi|comment|qu[eé]|c[oó]mo|cosa|come)\b[^!]{0,120}\?\W*\Z"
+    # "Explain how you do it", in the other languages
+    r"|\b(?:erklär|beschreib)\w*\b[^.?!]{0,40}\bwie (?:du|sie|ihr)\b"
+    r"|\b(?:expliqu|décri)\w*\b[^.?!]{0,40}\bcomment (?:tu|vous)\b"
+    r"|\b(?:explic|describ)\w*\b[^.?!]{0,40}\bc[oó]mo (?!llego)\w+[aei]s\b|\bspiega\w*\b[^.?!]{0,40}\bcome \w+i\b"
+    r"|\bexpli\w*\b[^.?!]{0,40}\bcomo (?:você|tu)\b|\bcomment t'y prend\w+"
     # German, French, Spanish, Italian, Portuguese: "what would you do", not "what would you recommend"
     r"|\b(?:was|wie|womit|welche\w*|erklär\w*|beschreib\w*|sag\w*)\b[^.?!]{0,60}\b(?:würde(?:st|n|t)?,? (?:du|sie"
     r"|ihr)|(?:du|sie|ihr)"
