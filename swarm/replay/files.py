@@ -64,6 +64,9 @@ class RecordedConversation:
 async def read_conversations(path: Path) -> Sequence[RecordedConversation]:
     """Return the conversations in the file at ``path``. Raises TranscriptError, naming the line and what is wrong."""
     name = str(path)
+    if path.exists() and not path.is_file():
+        # A pipe that nobody writes would wait for ever, and hear no Ctrl-C.
+        raise TranscriptError(f"{name} is no regular file: name a file or a folder")
     try:
         if path.suffix.lower() in YAML_SUFFIXES:
             with path.open("rb") as file:
