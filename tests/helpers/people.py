@@ -1,5 +1,7 @@
 """A user, an operator, a script that tells and one that waits, on one store, each killed with -9 again and again.
 
+The user also asks for tasks: in the background, which the kills interrupt, and of an agent that is used as a tool.
+
     python tests/helpers/people.py redis://localhost 100 log.jsonl
     python tests/helpers/people.py disk:FOLDER/sessions 100 log.jsonl
 
@@ -31,6 +33,7 @@ from swarmchat.swarm.persistence.records import Record, parse_record
 from terminal import ENTER, Terminal
 
 CLIENT, SESSION = "ann", "s"
+PROCESSES = ("user", "operator", "tell", "wait")
 _PROGRAM = [sys.executable, "-m", "swarmchat.cli"]
 
 
@@ -56,14 +59,17 @@ class Scenario:
         self._scripts: dict[str, tuple[str, warm.Piped | subprocess.Popen[bytes]]] = {}
 
     def run(self, kills: int) -> None:
-        """Have them talk until ``kills`` processes were killed."""
+        """Have them talk until each of the four was killed ``kills`` times."""
         try:
-            while sum(self.kills.values()) < kills:
+            while alive := [name for name in PROCESSES if self.kills[name] < kills]:
                 self._start()
                 for _ in range(self._rng.randrange(2, 16)):
                     self._act()
                     self._listen(self._rng.uniform(0.02, 0.4))
-                self._kill(self._rng.choice(["user", "user", "operator", "operator", "tell", "wait"]))
+                # A script that tells ends soon by itself: another one begins.
+                self._start()
+                self._listen(self._rng.uniform(0, 0.3))
+                self._kill(self._rng.choice(alive))
             self._listen(1)
         finally:
             for screen in self._screens.values():
@@ -111,7 +117,12 @@ class Scenario:
         name = self._rng.choice([*self._screens])
         number = next(self._numbers)
         lines = {
-            "user": [f"u-{number} I want to talk to a person"],
+            "user": [
+                f"u-{number} I want to talk to a person",
+                f"u-{number} are red phones in stock?",
+                f"u-{number} research planets",
+                f"/task researcher Collect: b-{number}",
+            ],
             "operator": [
                 f"o-{number} hello",
                 "1",
@@ -212,6 +223,10 @@ def check(scenario: Scenario) -> tuple[list[Record], Counter[str]]:
     calls = [record for record in records if record.data.get("act") == "called"]
     results = [record for record in records if record.data.get("act") == "result"]
     assert len(calls) == len(results)
+    # Each task in the background ends once, also when a kill interrupted it.
+    started = Counter(record.text("task") for record in records if record.type == "task_start")
+    assert Counter(record.text("task") for record in records if record.type == "task_end") == started
+    assert set(started.values()) <= {1}
     return records, Counter(record.text("act") or record.type for record in records)
 
 

@@ -14,7 +14,7 @@ from swarmchat.swarm.testing import replay_transcript
 from terminal import CTRL_D, ENTER, at_prompt, say
 
 HELPDESK = ["-S", "helpdesk", "-b", "disk"]
-KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "3"))
+KILLS = int(os.environ.get("SWARMCHAT_TEST_KILLS", "1"))
 
 
 def test_a_user_and_an_operator_talk(program):
