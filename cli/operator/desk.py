@@ -10,7 +10,7 @@ from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.patch_stdout import patch_stdout
 from swarmchat.backends import BackendError
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.operator.waiting import Waiting, waiting_lines, who_waits
+from swarmchat.cli.operator.waiting import Waiting, unreadable_line, waiting_lines, who_waits
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.replay.player import Player
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
@@ -160,6 +160,8 @@ class DeskChat:
     def _print_list(self) -> None:
         for line in waiting_lines(self._waiting):
             self._renderer.remark(line)
+        if self._desk.unreadable:
+            self._renderer.remark(unreadable_line(self._desk.unreadable))
 
     async def _list(self, argument: str) -> None:
         self._waiting = await who_waits(self._desk)

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from swarmchat.cli.render.renderer import remark
 from swarmchat.cli.terminal.printing import duration, print_json
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
@@ -28,6 +29,8 @@ async def who_waits(desk: OperatorDesk) -> list[Waiting]:
 async def print_waiting(desk: OperatorDesk, as_json: bool) -> None:
     """Print who waits: for a person to read, or as JSON."""
     waiting = await who_waits(desk)
+    if desk.unreadable:
+        remark(unreadable_line(desk.unreadable))
     if as_json:
         rows = []
         for ticket, info in waiting:
@@ -38,6 +41,11 @@ async def print_waiting(desk: OperatorDesk, as_json: bool) -> None:
         return
     for line in waiting_lines(waiting):
         print(line)
+
+
+def unreadable_line(number: int) -> str:
+    """Return the line that says how many entries of the queue are damaged."""
+    return f"entries that cannot be read: {number:,}; each is repaired when its session is opened"
 
 
 def waiting_lines(waiting: list[Waiting]) -> list[str]:

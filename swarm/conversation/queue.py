@@ -38,11 +38,11 @@ class OperatorQueue:
                 changes.write(Delete(self._key))
 
     async def open(self, active: Agent, navigation: Navigation) -> None:
-        """List the ticket; make it if the session was copied, or the store has lost it."""
+        """List the ticket; make it if the session was copied, or the store has lost or damaged it."""
         if not active.is_person:
             return
         waiting = keys.session_mailbox(self._client, self._session)
-        if await self._backend.get(self._key) is None and not await self._backend.length(waiting):
+        if (await self.ticket())[0] is None and not await self._backend.length(waiting):
             ticket = self._new(navigation, "{}")
             await self._backend.commit(Put(self._key, ticket.to_bytes(), self._lifetime))
         await self.tell(active)

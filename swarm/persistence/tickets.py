@@ -85,21 +85,26 @@ def parse_ticket(stored: bytes | None) -> Ticket | None:
     return ticket if all(isinstance(text, str) for text in asdict(ticket).values()) else None
 
 
-async def list_tickets(backend: Backend, swarm: str, *, scan: bool) -> list[Ticket]:
-    """Return the tickets of a swarm, those that wait longest first, and remove references to missing tickets.
+async def list_tickets(backend: Backend, swarm: str, *, scan: bool) -> tuple[list[Ticket], int]:
+    """Return the tickets of a swarm, those that wait longest first, and the number of those that cannot be read.
 
-    Those of sessions that are with another swarm now are left out, and those of deleted sessions are removed. With
+    References to missing tickets are removed, and so are the tickets of deleted sessions. Those of sessions that are
+    with another swarm now are left out. With
     ``scan``, look at all keys of the tickets, also at those that the index lacks, and add these to it.
     """
-    values = [value async for _, value in backend.scan(keys.tickets(swarm))] if scan else []
-    found = {_reference(ticket): ticket for ticket in map(parse_ticket, values) if ticket is not None}
+    values = {key: value async for key, value in backend.scan(keys.tickets(swarm))} if scan else {}
+    unreadable = {key for key, value in values.items() if parse_ticket(value) is None}
+    found = {_reference(ticket): ticket for ticket in map(parse_ticket, values.values()) if ticket is not None}
     listed = _parse_index(await backend.get(keys.ticket_index(swarm)))
     others = [each for each in listed if each not in found]
     stored = await backend.get_many([keys.ticket(swarm, *each[:2]) for each in others]) if others else []
     gone = set()
-    for each, ticket in zip(others, map(parse_ticket, stored), strict=True):
+    for each, value in zip(others, stored, strict=True):
+        ticket = parse_ticket(value)
         # A ticket is stored before its reference, and no nonce is used twice: a missing one never appears again.
-        if ticket is None or _reference(ticket) != each:
+        if ticket is None and value is not None:
+            unreadable.add(keys.ticket(swarm, *each[:2]))
+        elif ticket is None or _reference(ticket) != each:
             gone.add(each)
         else:
             found[each] = ticket
@@ -115,7 +120,8 @@ async def list_tickets(backend: Backend, swarm: str, *, scan: bool) -> list[Tick
     for ticket in [ticket for ticket, its_swarm in with_swarm if its_swarm is None]:
         with suppress(BackendError):
             await post(backend, swarm, (ticket, ticket.to_bytes()), None, None)
-    return sorted((ticket for ticket, its_swarm in with_swarm if its_swarm == swarm), key=lambda each: each.since)
+    tickets = [ticket for ticket, its_swarm in with_swarm if its_swarm == swarm]
+    return sorted(tickets, key=lambda each: each.since), len(unreadable)
 
 
 async def refer(backend: Backend, swarm: str, client: str, session: str) -> None:

@@ -61,9 +61,16 @@ class RecordedConversation:
         return first.data if first is not None and first.type == "session" else {}
 
 
+def _check_file(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        # A pipe that nobody writes would wait for ever, and hear no Ctrl-C.
+        raise TranscriptError(f"{path} is no regular file: name a file or a folder")
+
+
 async def read_conversations(path: Path) -> Sequence[RecordedConversation]:
     """Return the conversations in the file at ``path``. Raises TranscriptError, naming the line and what is wrong."""
     name = str(path)
+    _check_file(path)
     try:
         if path.suffix.lower() in YAML_SUFFIXES:
             with path.open("rb") as file:

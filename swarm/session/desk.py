@@ -60,6 +60,8 @@ class OperatorDesk:
         self._operator = operator
         self._id = secrets.token_hex(8)
         self._next_scan = 0.0
+        self.unreadable = 0
+        """How many tickets could not be read when they were listed last; each is written anew with its session."""
         self._shown: Lease | None = None
         self._heartbeat = Heartbeat(self._renew, lease / 3, "desk")
 
@@ -83,7 +85,7 @@ class OperatorDesk:
         Most calls read the index. The first one, and one every ten minutes, scans the store for what the index lacks.
         """
         scan = time.monotonic() >= self._next_scan
-        found = await list_tickets(self.backend, self.swarm.name, scan=scan)
+        found, self.unreadable = await list_tickets(self.backend, self.swarm.name, scan=scan)
         if scan:
             self._next_scan = time.monotonic() + _SCAN
         tickets = []

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -207,3 +208,10 @@ def test_of_a_folder_only_yaml_with_tests_is_taken(tmp_path):
     for name, text in (("a.yaml", GOOD), ("b.yml", "step: []"), ("compose.yaml", "services: {}"), ("c.json", "{}")):
         (tmp_path / name).write_text(text)
     assert [path.name for path in transcripts_in(tmp_path)] == ["a.yaml", "b.yml", "c.json"]
+
+
+@pytest.mark.parametrize("name", ["pipe.yaml", "pipe.jsonl"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(TranscriptError, match="is no regular file"):
+        asyncio.run(read_conversations(tmp_path / name))

@@ -282,6 +282,14 @@ def test_a_desk_reads_the_index_and_a_scan_finds_what_a_dead_process_did_not_lis
         await backend.commit(Delete(index))
         session = await open_session(backend, ScriptedModel([HANDS_OVER]), swarm=swarm)
         assert await backend.get(index) == listed
+        # A damaged ticket is counted until its session is opened.
+        await backend.commit(Put(keys.ticket("shop", "ann", session.info.id), b"{nonsense"))
+        for one in (desk, OperatorDesk(backend, swarm, "Ben")):
+            assert (await one.tickets(), one.unreadable) == ([], 1)
+        await session.close()
+        session = await open_session(backend, ScriptedModel([HANDS_OVER]), swarm=swarm)
+        assert (len(await desk.tickets()), desk.unreadable) == (1, 0)
+        listed = await backend.get(index)
         # A reference whose ticket is gone, or is another one now, is dropped.
         await session.go_back()
         assert await backend.get(index) is None
@@ -291,7 +299,7 @@ def test_a_desk_reads_the_index_and_a_scan_finds_what_a_dead_process_did_not_lis
         assert await desk.tickets() == []
         assert await backend.get(index) is None
         await session.close()
-        assert backend.scans == 2
+        assert backend.scans == 3
 
     asyncio.run(run())
 
