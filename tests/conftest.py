@@ -18,6 +18,11 @@ settings.load_profile("swarmchat")
 gc.disable()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the installs, which take longest: at the end, all but one process would wait for them."""
+    items.sort(key=lambda item: item.path.name != "test_packaging.py")
+
+
 def pytest_collection_finish() -> None:
     """Have the garbage collector look at what the tests themselves make."""
     gc.collect()

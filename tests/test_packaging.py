@@ -1,6 +1,7 @@
 """The distributions, built and installed from a copy of the tree, without the network."""
 
 import ast
+import fcntl
 import importlib
 import os
 import re
@@ -66,14 +67,22 @@ def _project() -> dict[str, Any]:
     return project
 
 
+def _copy_tree(folder: Path) -> None:
+    shutil.copytree(ROOT, folder / "tree", ignore=shutil.ignore_patterns(*GENERATED))
+
+
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the source distribution, and with the wheel that was built from it."""
-    folder = tmp_path_factory.mktemp("dist")
-    generated = shutil.ignore_patterns(*GENERATED)
-    shutil.copytree(ROOT, folder / "tree", ignore=generated)
-    _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, folder / "tree")
-    return folder
+    """A folder with the source distribution, and with the wheel that was built from it: one for all workers."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / "dist.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not list(folder.glob("dist/*.whl")):
+            _copy_tree(folder / "dist")
+            _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", folder / "dist" / "tree")
+    return folder / "dist"
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +100,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def editable(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a virtual environment with an editable install of the copied tree, made without the network."""
-    folder = tmp_path_factory.mktemp("editable")
+def _install_editable(folder: Path) -> Path:
+    """Make a virtual environment with an editable install of ``folder/tree``, offline; return its Python."""
     _run(sys.executable, "-m", "venv", "--without-pip", folder)
     python = folder / "bin" / "python"
     (site,) = folder.glob("lib/python*/site-packages")
@@ -103,7 +110,7 @@ def editable(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n", "utf-8")
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-deps", "--no-index", "--no-build-isolation"]
-    _run(*pip, *offline, "--editable", dist / "tree", HOME=str(folder))
+    _run(*pip, *offline, "--editable", folder / "tree", HOME=str(folder))
     return python
 
 
@@ -170,46 +177,50 @@ backend: int = open_backend("memory:")
 """
 
 
-def test_an_editable_install_has_types(editable: Path, dist: Path, tmp_path: Path):
+def test_an_editable_install(tmp_path: Path):
+    _copy_tree(tmp_path)
+    python = _install_editable(tmp_path)
+    check_types(python, tmp_path)
+    check_plugin(python, tmp_path / "conversations")
+    # It works without its links, too, which are for type checkers.
+    (tmp_path / "tree" / "build" / "editable").rename(tmp_path / "links")
+    program = python.parent / "swarmchat"
+    assert _run(program, "count to 3", "-b", "memory", "-m", "demo", HOME=str(tmp_path)) == "1 2 3\n"
+
+
+def check_types(python: Path, folder: Path) -> None:
     """The programs of the pages and the examples pass mypy strict in a project of a user; mistakes are found."""
-    for example in (dist / "tree" / "examples").glob("[a-z]*.py"):
-        shutil.copy(example, tmp_path)
+    (project := folder / "project").mkdir()
+    for example in (folder / "tree" / "examples").glob("[a-z]*.py"):
+        shutil.copy(example, project)
     for name, code in page_programs().items():
-        (tmp_path / f"{name}.py").write_text(code, "utf-8")
-    program = tmp_path / "mine.py"
-    program.write_text(USER_PROGRAM, "utf-8")
-    assert [line.partition("  [")[0] for line in type_errors(editable, tmp_path)] == [
+        (project / f"{name}.py").write_text(code, "utf-8")
+    (project / "mine.py").write_text(USER_PROGRAM, "utf-8")
+    assert [line.partition("  [")[0] for line in type_errors(python, project)] == [
         'mine.py:21: error: Incompatible types in assignment (expression has type "str", variable has type "int")',
         'mine.py:22: error: Incompatible types in assignment (expression has type "Backend", variable has type "int")',
     ]
-    for path in tmp_path.glob("*.py"):
+    for path in project.glob("*.py"):
         path.unlink()
     # A module that is written later is seen without another install, by type checkers and by Python.
-    (dist / "tree" / "swarm" / "common" / "later.py").write_text("VALUE = 7\n", "utf-8")
-    program.write_text("from swarmchat.swarm.common.later import VALUE\n\nvalue: int = VALUE\n", "utf-8")
-    assert type_errors(editable, tmp_path) == []
-    assert _run(editable, "-c", "from swarmchat.swarm.common.later import VALUE; print(VALUE)") == "7\n"
+    (folder / "tree" / "swarm" / "common" / "later.py").write_text("VALUE = 7\n", "utf-8")
+    use = "from swarmchat.swarm.common.later import VALUE\n\nvalue: int = VALUE\n"
+    (project / "mine.py").write_text(use, "utf-8")
+    assert type_errors(python, project) == []
+    assert _run(python, "-c", "from swarmchat.swarm.common.later import VALUE; print(VALUE)") == "7\n"
 
 
-def test_an_editable_install_works_without_its_links(editable: Path, dist: Path, tmp_path: Path):
-    links = dist / "tree" / "build" / "editable"
-    links.rename(tmp_path / "links")
-    try:
-        program = editable.parent / "swarmchat"
-        assert _run(program, "count to 3", "-b", "memory", "-m", "demo", HOME=str(tmp_path)) == "1 2 3\n"
-    finally:
-        (tmp_path / "links").rename(links)
-
-
-def test_pytest_finds_the_plugin(editable: Path, tmp_path: Path):
+def check_plugin(python: Path, folder: Path) -> None:
+    """Pytest finds the plugin."""
+    folder.mkdir()
     lines = (
         '{"type":"user","text":"hi"}',
         '{"type":"assistant","text":"Hello."}',
         '{"type":"expect","contains":"hello"}',
     )
-    (tmp_path / "greeting.jsonl").write_text("\n".join(lines), "utf-8")
-    command = [editable, "-m", "pytest", "-v", "-p", "no:cacheprovider"]
-    assert "greeting.jsonl::greeting PASSED" in _run(*command, "--swarmchat", tmp_path, HOME=str(tmp_path))
+    (folder / "greeting.jsonl").write_text("\n".join(lines), "utf-8")
+    command = [python, "-m", "pytest", "-v", "-p", "no:cacheprovider"]
+    assert "greeting.jsonl::greeting PASSED" in _run(*command, "--swarmchat", folder, HOME=str(folder))
 
 
 def test_the_metadata(wheel: Path):

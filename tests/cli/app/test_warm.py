@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,23 @@ def test_what_matters_to_a_start_is_started(different, program):
     assert warm.can_be_warm(warm.COMMAND, program.env)
     assert not warm.can_be_warm(warm.COMMAND, {**program.env, **different})
     assert not warm.can_be_warm(["/bin/bash", "-c", "true"], program.env)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_fork_that_a_shell_starts_ends_with_what_the_shell_has_started(number, tmp_path):
+    code = "import os, signal, sys; print(sys.argv, os.getcwd(), flush=True); signal.pause()"
+    command = warm.line("-c", code, "a b")
+    with subprocess.Popen(command, cwd=tmp_path, env=warm.environment(), stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout.readline() == f"['-c', 'a b'] {tmp_path}\n"
+        started.send_signal(number)
+        # A pipe ends when the last process that has it does.
+        assert started.stdout.read() == ""
+    assert started.returncode == -number
+
+
+def test_a_fork_has_what_python_is_given(tmp_path):
+    (tmp_path / "script.py").write_text("import sys, neighbour; sys.exit(neighbour.CODE + len(sys.argv))", "utf-8")
+    (tmp_path / "neighbour.py").write_text("CODE = 3", "utf-8")
+    assert warm.run_python(tmp_path / "script.py", "more").returncode == 5
+    warned = warm.run_python("-W", "error", "-c", "import warnings; warnings.warn('beware')")
+    assert (warned.returncode, "UserWarning: beware" in warned.stderr) == (1, True)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import warm
-from mcp_types import CreateMessageRequestParams, ElicitRequestURLParams, SamplingMessage, TextContent
 from recorded import ask, record_and_replay
 from swarmchat.swarm import Agent, ScriptedModel, Swarm
 from swarmchat.swarm.errors import NobodyToAsk
@@ -115,6 +114,8 @@ def test_what_was_asked_is_recorded_and_a_replay_asks_nobody(tmp_path):
 
 
 def test_how_far_sampling_is_allowed():
+    from mcp_types import CreateMessageRequestParams, SamplingMessage, TextContent
+
     params = CreateMessageRequestParams(
         messages=[SamplingMessage(role="user", content=TextContent(text="2 + 2?"))],
         max_tokens=9,
@@ -142,6 +143,8 @@ def test_how_far_sampling_is_allowed():
 
 
 def test_an_address_is_shown_and_not_opened():
+    from mcp_types import ElicitRequestURLParams
+
     async def visit(address: str, *answers: bool) -> str:
         questions = Questions(helper())
         ctx = context(user_answers=answers)
