@@ -376,9 +376,10 @@ def test_a_removed_agent_is_replaced_and_reported(backend_url):
         smaller = Swarm("shop", [Agent("triage"), REFUNDS])
         async with await open_session(backend, ScriptedModel(), swarm=smaller) as session:
             assert session.navigation == Navigation("triage")
-            assert session.replaced_agent == "sales"
+            (notice,) = session.conversation.take_notices()
+            assert notice == "agent 'sales' is not in the swarm any more; active agent: triage"
         async with await open_session(backend, ScriptedModel(), swarm=smaller) as session:
-            assert session.replaced_agent is None
+            assert session.conversation.take_notices() == []
         await backend.close()
 
     run(scenario())
