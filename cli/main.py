@@ -4,6 +4,7 @@ import errno
 import gc
 import os
 import re
+import shlex
 import stat
 import sys
 from collections.abc import Collection
@@ -20,9 +21,10 @@ from swarmchat.cli.environment import hide_keys
 _OBJECTS = 50_000
 """New objects until Python's garbage collector runs; about 10 MB."""
 _GROUP_OPTIONS = ("-h", "--help", "--version")
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_WORD = re.compile(r"[^\W\d_](?:[\w./:~-]*\w)?")
 _TESTS = ("test", "tests", "eval")
 """What other programs call ``replay``."""
+_SENDS = " To send it as a message, put -- before it"
 
 
 class _ChatByDefault(PlainGroup):
@@ -40,26 +42,46 @@ class _ChatByDefault(PlainGroup):
             ctx.exit()
         first = args[0] if args else ""
         if first not in self.commands and first not in _GROUP_OPTIONS:
-            self._check_typo(ctx, args)
+            if first.startswith("-"):
+                self._check_order(ctx, args)
+            else:
+                self._check_typo(ctx, args)
             args = [self.default_command, *args]
         return super().parse_args(ctx, args)
 
     def _check_typo(self, ctx: Any, args: list[str]) -> None:
         """Fail if the first word is nearly a command, or stands alone: hardly a question that should cost money."""
-        import difflib
-
         word = args[0] if args else ""
-        # A quoted sentence is one word with spaces; one in Chinese has none, but is not ASCII.
-        alone = _WORD.fullmatch(word) and (len(args) == 1 or args[1].startswith("-"))
-        near = difflib.get_close_matches(word, self.commands, n=1, cutoff=0.6 if alone else 0.8)
+        # A quoted sentence is one word with spaces; one in Chinese or Thai has none, but no capital letters either.
+        is_word = _WORD.fullmatch(word) and word.upper() != word.lower()
+        alone = is_word and (len(args) == 1 or args[1].startswith("-"))
+        near = self._near(word, 0.6 if alone else 0.8)
         if word in _TESTS and (alone or any(os.path.exists(each.partition("::")[0]) for each in args[1:])):
             near = ["replay"]
+        if word == "help" and args[1:2] and args[1] in self.commands:
+            ctx.fail(f"unknown command 'help'; did you mean swarmchat {args[1]} --help?{_SENDS}")
         if near or alone:
             inner = [f"{name} {word}" for name, command in self.commands.items() if word in _names_in(command)]
             options = [name for name in _GROUP_OPTIONS if name == f"--{word}"]
             names = " or ".join(map(repr, options or near or inner))
             hint = f"did you mean {names}?" if names else "swarmchat --help lists the commands."
-            ctx.fail(f"unknown command {word!r}; {hint} To send it as a message, put -- before it")
+            ctx.fail(f"unknown command {word!r}; {hint}{_SENDS}")
+
+    def _check_order(self, ctx: Any, args: list[str]) -> None:
+        """Fail if the first word after options of the chat is a command, or nearly one."""
+        parser = self.commands[self.default_command].make_parser(ctx)
+        parser.ignore_unknown_options = True
+        words = parser.parse_args(args=list(args))[0].get("prompt")
+        if words and "--" not in args and (near := self._near(words[0], 0.8)):
+            start = args.index(words[0])
+            command = shlex.join(["swarmchat", *near, *args[start + 1 :], *args[:start]])
+            ctx.fail(f"options come after the command: {command}.{_SENDS}")
+
+    def _near(self, word: str, cutoff: float) -> list[str]:
+        """Return the command that is most like ``word``, if one is."""
+        import difflib
+
+        return difflib.get_close_matches(word.lower(), self.commands, n=1, cutoff=cutoff)
 
 
 def _names_in(command: Any) -> Collection[str]:

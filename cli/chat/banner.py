@@ -31,10 +31,7 @@ def greeting(session: Session, backend: str) -> list[str]:
     else:
         lines += [_CONNECT] if is_demo else []
         lines.append("/help lists the commands, Ctrl-D leaves")
-    if session.replaced_agent is not None:
-        replaced = one_line(session.replaced_agent, 60)
-        lines.append(f"agent {replaced} no longer exists; active agent: {session.agent.name}")
-    return lines + [f"record {position} is damaged: {problem}" for position, problem in session.damaged.items()]
+    return lines + [f"warning: {notice}" for notice in session.conversation.take_notices()]
 
 
 def _last_exchange(session: Session) -> list[Record]:

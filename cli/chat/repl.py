@@ -275,6 +275,7 @@ class Repl:
             if ended := self._chat.running_tasks:
                 self._renderer.remark(ended)
             await self._switch_to(outcome.next_session)
+            self._warn(self._chat.session.conversation.take_notices())
         if outcome.raw:
             self._renderer.raw(outcome.raw)
         if outcome.page:

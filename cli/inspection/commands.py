@@ -99,6 +99,7 @@ def memory(
         if (value is not None or remove) and name is None:
             raise UsageError("--set and --remove need a NAME")
         if value is not None and name is not None:
+            reader.must_last()
             await entries.set(name, json_or_text(value))
             return
         content = await entries.all()
@@ -151,6 +152,7 @@ def add_ban(
         from swarmchat.swarm.persistence.records import timestamp
 
         name = _policies(reader, policy)[0]
+        reader.must_last()
         await reader.primitives().policy(name).ban(client, why, timestamp(datetime.now(UTC)), seconds)
 
     run_on_reader(flags, work)

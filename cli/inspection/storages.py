@@ -65,7 +65,11 @@ async def show_stored(reader: StoreReader, name: str, search: str | None, shared
     if len(own) > 1:
         scopes = ", ".join(_split(path)[0] for path in own)
         raise UsageError(f"several swarms have a storage {name!r}: {scopes}; choose one with -S SWARM")
-    stored = {} if not own else await reader.values(keys.storage_items(owner, own[0]))
+    if not own:
+        hint = nearest(name, [_split(path)[1] for path in await _paths(reader, owner)])
+        whose = "all clients share" if shared else f"{reader.client} has"
+        raise NotFoundError(f"no storage {name!r} with items that {whose} on {reader.name}; {hint}")
+    stored = await reader.values(keys.storage_items(owner, own[0]))
     print_values({unquote(item_id): item for item_id, item in stored.items()}, as_json)
 
 
@@ -167,6 +171,7 @@ async def import_file(reader: StoreReader, file: Path, name: str | None, choice:
         new.append((each.id, each.item))
     counts = {"name": definition.name, "added": len(new) - replaced, "replaced": replaced, "there": there}
     if new and not choice.dry_run:
+        reader.must_last()
         if replaced:
             question = f"Replace {count_of(replaced, 'item')} of storage {definition.name!r}"
             await must_confirm(f"{question} and add {counts['added']:,}?", choice.yes)

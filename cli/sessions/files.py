@@ -193,6 +193,7 @@ async def _store_all(
     store: OpenStore, snapshots: Sequence[SessionSnapshot], as_name: str | None, as_json: bool, verb: str
 ) -> None:
     """Store ``snapshots``, under their own names or ``as_name``, and print the outcome of each."""
+    store.must_last()
     rows: list[dict[str, Any]] = []
     with progress_on(sum(incoming.count for incoming in snapshots)) as progress:
         writer = SessionWriter(store.backend, store.client, store.ttl, progress=progress.advance)

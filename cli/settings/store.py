@@ -63,6 +63,11 @@ class OpenStore:
         hint = f"; {nearest(name, names)}" if 0 < len(names) <= _NAMED else ""
         raise NotFoundError(f"{self.client} has no session {name!r} on {self.name}{hint}")
 
+    def must_last(self) -> None:
+        """Raise UsageError if the store ends with this command, so that what is stored would be lost at once."""
+        if self.backend.url.startswith("memory:"):
+            raise UsageError(f"{self.name} would lose it when this command ends: name another store, such as disk")
+
     async def must_be_free(self, name: str) -> None:
         """Raise UsageError unless a session can be called ``name``."""
         if not name.strip():

@@ -66,7 +66,7 @@ def _import(name: str, folder: Path) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise DefinitionError(f"unknown module {error.name!r}: is it in this folder, or installed?") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DefinitionError(where_it_failed(Path(name), error)) from error
     finally:
         sys.path.remove(str(folder))

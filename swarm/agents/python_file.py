@@ -23,14 +23,14 @@ def load_module(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DefinitionError(where_it_failed(path, error)) from error
     finally:
         sys.path.remove(str(path.parent))
     return module
 
 
-def where_it_failed(path: Path, error: Exception) -> str:
+def where_it_failed(path: Path, error: BaseException) -> str:
     """Return a message with the file, the line, and the error."""
     if isinstance(error, SyntaxError):
         return f"{error.filename or path}, line {error.lineno}: {error.msg}"

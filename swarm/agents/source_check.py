@@ -5,10 +5,12 @@ The source is read as a syntax tree; nothing in it is called.
 
 import ast
 import builtins
+import dis
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from swarmchat.swarm.primitives.memory import PersistMemory
@@ -18,7 +20,7 @@ from swarmchat.swarm.storage.storage import PersistStorage
 _PRIMITIVES: Mapping[str, type] = {"state": PersistState, "storage": PersistStorage, "memory": PersistMemory}
 """The primitives that a context gives access to. Their methods are coroutines."""
 
-_NAMED = ("state", "storage", "handoff")
+_NAMED = ("state", "storage", "handoff", "spawn")
 """The methods of a context that take the name of a state, a storage or an agent."""
 
 _NEVER_AWAITING = (
@@ -38,9 +40,11 @@ class SourceFile:
     unawaited: list[tuple[int, str, bool]] = field(default_factory=list)
     """Line and text of each call that misses its ``await``, and whether it is in an async function."""
     names: list[tuple[int, str, str]] = field(default_factory=list)
-    """Line, method and name of each ``ctx.state("…")``, ``ctx.storage("…")`` and ``ctx.handoff("…")``."""
+    """Line, method and name of each ``ctx.state("…")``, and of the other methods that take a name."""
+    undefined: list[tuple[int, str]] = field(default_factory=list)
+    """Line and name of each global name in a function that neither the module nor Python defines."""
     computed_handoffs: bool = False
-    """Whether a ``ctx.handoff`` takes its name from a variable."""
+    """Whether a ``ctx.handoff`` or ``ctx.spawn`` takes its name from a variable."""
     mentioned: set[str] = field(default_factory=set)
     """Every name that the file uses."""
 
@@ -62,8 +66,21 @@ def read_source(path: str, variables: Mapping[str, Any]) -> SourceFile | None:
     coroutines = {name for name, value in variables.items() if inspect.iscoroutinefunction(value)}
     for function in _functions(tree):
         _FunctionCheck(source, function, coroutines).run()
+    source.undefined = list(_undefined(compile(tree, path, "exec"), {*variables, *vars(builtins)}))
     source.unawaited.sort()
     return source
+
+
+def _undefined(code: CodeType, known: set[str]) -> Iterator[tuple[int, str]]:
+    """Yield line and name of each global that the functions in ``code`` read, unless it is ``known`` or set in one."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    instructions = [(each.positions, each.opname, each.argval) for part in inner for each in dis.get_instructions(part)]
+    known = known | {name for _, operation, name in instructions if operation == "STORE_GLOBAL"}
+    for positions, operation, name in instructions:
+        if operation == "LOAD_GLOBAL" and name not in known:
+            yield (positions and positions.lineno) or 0, name
+    for part in inner:
+        yield from _undefined(part, known)
 
 
 def _functions(tree: ast.AST) -> Iterator[_Function]:
@@ -119,7 +136,7 @@ class _FunctionCheck:
         name = values[0].value if values and isinstance(values[0], ast.Constant) else None
         if isinstance(name, str):
             self._source.names.append((call.lineno, method, name))
-        elif method == "handoff":
+        elif method in ("handoff", "spawn"):
             self._source.computed_handoffs = True
 
     def _is_coroutine(self, call: ast.Call) -> bool:

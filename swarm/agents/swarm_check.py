@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from swarmchat.swarm.storage.storage import Storage
 
 
+_TAKING_AGENTS = ("handoff", "spawn")
+"""The methods of a context that take the name of an agent."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """A mistake in a swarm: where it is, what it is, and what to do about it."""
@@ -107,14 +111,17 @@ class _Check:
             "state": [state.name for state in self._swarm.states],
             "storage": [storage.name for storage in self._swarm.storages],
             "handoff": self._swarm.names,
+            "spawn": self._swarm.names,
         }
         for source in self._sources:
             for line, call, is_async in source.unawaited:
                 advice = f"write await {call}(…)" if is_async else f"write ctx.wait({call}(…)), or make it async"
                 yield Finding("error", f"{source.path.name}:{line}", f"{call}(…) is not awaited", advice)
+            for line, name in source.undefined:
+                yield Finding("error", f"{source.path.name}:{line}", f"{name} is not defined", "import or define it")
             for line, method, name in source.names:
                 if name not in known[method]:
-                    kind = "agent" if method == "handoff" else method
+                    kind = "agent" if method in _TAKING_AGENTS else method
                     problem = f"ctx.{method}({name!r}): unknown {kind}"
                     yield Finding("error", f"{source.path.name}:{line}", problem, nearest(name, known[method]))
 
@@ -123,7 +130,7 @@ class _Check:
         if any(source.computed_handoffs for source in self._sources):
             return
         reached: set[str] = set()
-        by_tools = [name for source in self._sources for _, method, name in source.names if method == "handoff"]
+        by_tools = [name for source in self._sources for _, method, name in source.names if method in _TAKING_AGENTS]
         pending = [self._swarm.initial, *(name for name in by_tools if name in self._swarm.names)]
         while pending:
             name = pending.pop()

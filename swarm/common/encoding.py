@@ -103,10 +103,13 @@ def decode_text(data: bytes) -> str:
     Raises UnicodeDecodeError, also for a NUL, which binary data has and text does not.
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16")
-    data = data.removeprefix(codecs.BOM_UTF8)
-    text = data.decode("utf-8")
-    if (position := data.find(0)) >= 0:
+        text = data.decode("utf-16")
+        # Where each character takes two bytes, which is what a NUL here nearly always means: UTF-32.
+        position = 2 * text.find("\0") + 2
+    else:
+        data = data.removeprefix(codecs.BOM_UTF8)
+        text, position = data.decode("utf-8"), data.find(0)
+    if "\0" in text:
         raise UnicodeDecodeError("utf-8", data, position, position + 1, "a NUL is not text")
     return text
 

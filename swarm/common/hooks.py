@@ -17,5 +17,5 @@ async def call_hook(label: str, function: Callable[..., _T | Awaitable[_T]], *ar
         return await result if isawaitable(result) else result
     except (SwarmError, BackendError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise HookError(f"{label} failed: {type(error).__name__}: {error}") from error

@@ -102,8 +102,6 @@ class Conversation:
         """The last request that this process made."""
         self.last_tool_error: Exception | None = None
         """The error of the last tool that failed in this process, with its traceback, for the tool's author."""
-        self.replaced_agent: str | None = None
-        """The stored active agent, if the swarm does not have it and the default agent took over."""
         self._models = Models(model, models)
         alive, opened = PersistAlive(backend, swarm.name, settings.lifetimes.alive), timestamp(self.journal.now())
         self._presence = ShownPresence(alive, info.client, info.id, opened)
@@ -130,6 +128,7 @@ class Conversation:
         try:
             self.journal.companions = await self.primitives.begin_as(self.journal.log.head)
             await self.blobs.open(expires=self.settings.lifetimes.session is not None)
+            self._notices += [f"record {at} is damaged: {why}" for at, why in self.journal.log.damaged.items()]
             await self._restore_agent()
             self.mail_seen = self.journal.log.next_seq
             if self.info.states:
@@ -397,4 +396,5 @@ class Conversation:
         if notices or healed.active != stored.active:
             await self.primitives.navigation.set(healed)
         if healed.active != stored.active:
-            self.replaced_agent = stored.active
+            gone = f"agent {stored.active!r:.60} is not in the swarm any more"
+            self._notices.append(f"{gone}; active agent: {healed.active}")

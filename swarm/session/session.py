@@ -219,11 +219,6 @@ class Session:
         return self.conversation.navigation
 
     @property
-    def replaced_agent(self) -> str | None:
-        """The stored active agent, if the swarm does not have it and the default agent took over."""
-        return self.conversation.replaced_agent
-
-    @property
     def turns(self) -> int:
         """The number of visible turns, without resets and undone ones."""
         return self.info.turns

@@ -137,6 +137,9 @@ class Tool:
             if limit.expired():
                 raise ToolTimeoutError(f"did not finish within {self.timeout:g} s") from error
             raise
+        except SystemExit as error:
+            # It would end the program and the chat in it, without a word.
+            raise RuntimeError(f"it called sys.exit({error.code!r})") from error
         finally:
             ctx.cancelled.set()
         if inspect.iscoroutine(result):

@@ -53,6 +53,7 @@ def test_a_question_can_be_any_word(words, program):
         (["model", "test", "-m", "demo"], "models"),
         (["export"], "sessions export"),
         (["version"], "--version"),
+        (["REPLAY", "x.jsonl"], "replay"),
     ],
 )
 def test_a_first_word_that_is_nearly_a_command_is_a_typo(words, near):
@@ -61,7 +62,23 @@ def test_a_first_word_that_is_nearly_a_command_is_a_typo(words, near):
     assert f"did you mean {near!r}? To send it as a message, put -- before it" in " ".join(typo.output.split())
 
 
-@pytest.mark.parametrize("words", [["serve"], ["serve", "--port", "8000"], ["hello", "-b", "memory"]])
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["-b", "disk", "sessions", "list", "--all"], "options come after the command: swarmchat sessions list --all"),
+        (["-m", "demo", "relpay", "x"], "options come after the command: swarmchat replay x -m demo."),
+        (["help", "sessions"], "did you mean swarmchat sessions --help?"),
+    ],
+)
+def test_what_is_meant_as_a_command_is_not_sent(words, hint):
+    typo = CliRunner().invoke(app, words)
+    assert typo.exit_code == 2
+    assert hint in " ".join(typo.output.split())
+
+
+@pytest.mark.parametrize(
+    "words", [["serve"], ["serve", "--port", "8000"], ["hello", "-b", "memory"], ["Übersicht"], ["shop.jsonl"]]
+)
 def test_a_single_word_is_not_sent(words):
     typo = CliRunner().invoke(app, words)
     assert typo.exit_code == 2
@@ -70,7 +87,9 @@ def test_a_single_word_is_not_sent(words):
     )
 
 
-@pytest.mark.parametrize("words", [["--", "serve"], ["serve?"], ["今日は"], ["run chat"]])
+@pytest.mark.parametrize(
+    "words", [["--", "serve"], ["-m", "demo", "--", "relpay"], ["serve?"], ["今日は"], ["run chat"]]
+)
 def test_what_is_hardly_a_command_is_sent(words, program):
     asked = program.invoke(*words, env={"SWARMCHAT_BACKEND": "memory"})
     assert (asked.code, f'You said "{words[-1]}"' in asked.out) == (0, True)

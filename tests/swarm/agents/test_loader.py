@@ -142,6 +142,7 @@ def test_what_is_not_found_is_named(folder, name, message):
         ("x = (", r"broken.py, line 1: "),
         ("\n\nimport nothing_of_this_name", r"broken.py, line 3: ModuleNotFoundError"),
         ("\n1 / 0", r"broken.py, line 2: ZeroDivisionError"),
+        ("raise SystemExit", r"broken.py, line 1: SystemExit"),
         (
             "from swarmchat.swarm import Agent, Swarm\n\nswarm = Swarm('s', [Agent('a', handoffs=['b'])])",
             r"broken.py, line 3: agent 'a' hands over to 'b'",

@@ -376,9 +376,10 @@ def test_a_removed_agent_is_replaced_and_reported(backend_url):
         smaller = Swarm("shop", [Agent("triage"), REFUNDS])
         async with await open_session(backend, ScriptedModel(), swarm=smaller) as session:
             assert session.navigation == Navigation("triage")
-            assert session.replaced_agent == "sales"
+            (notice,) = session.conversation.take_notices()
+            assert notice == "agent 'sales' is not in the swarm any more; active agent: triage"
         async with await open_session(backend, ScriptedModel(), swarm=smaller) as session:
-            assert session.replaced_agent is None
+            assert session.conversation.take_notices() == []
         await backend.close()
 
     run(scenario())
@@ -605,14 +606,15 @@ def test_a_ban_can_end_by_itself():
     run(scenario())
 
 
-def test_a_policy_that_fails_lets_nothing_through_and_loses_nothing():
+@pytest.mark.parametrize("problem", [RuntimeError("no dictionary"), SystemExit("no dictionary")], ids=type)
+def test_a_policy_that_fails_lets_nothing_through_and_loses_nothing(problem):
     def broken(text):
-        raise RuntimeError("no dictionary")
+        raise problem
 
     async def scenario():
         swarm = Swarm("s", [Agent("a")], policies=[Policy("p", reject_input=broken)])
         async with await open_session(open_backend("memory:"), ScriptedModel(), swarm=swarm) as session:
-            with pytest.raises(HookError, match="policy 'p' failed: RuntimeError: no dictionary"):
+            with pytest.raises(HookError, match=f"policy 'p' failed: {type(problem).__name__}: no dictionary"):
                 await say(session, "hello")
             assert [record.type for record in session.records] == ["session", "unsent", "error"]
             assert session.records[1].data["text"] == "hello"

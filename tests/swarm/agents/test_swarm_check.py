@@ -97,6 +97,18 @@ def test_a_function_that_is_not_async_is_told_to_wait(tmp_path):
 LOOK = "def look(about: str) -> str:\n    '''Look.'''\n    return about\n"
 
 MISTAKES = [
+    (
+        "def look(about: str) -> list[str]:\n    '''Look.'''\n    return [helo(each) for each in about]\n",
+        TAIL,
+        "error",
+        "shop.py:11: helo is not defined",
+    ),
+    (
+        "def look(ctx: Context) -> str:\n    '''Look.'''\n    return ctx.spawn('nobody', 'count')\n",
+        TAIL,
+        "error",
+        "ctx.spawn('nobody'): unknown agent",
+    ),
     ("def look(about: str) -> str:\n    return about\n", TAIL, "warning", "tool look (shop.py:9): has no docstring"),
     ("def look(about=1) -> str:\n    '''Look.'''\n", TAIL, "warning", "the parameter about has no annotation"),
     ("def look(about: bytes) -> str:\n    '''Look.'''\n", TAIL, "error", "a model cannot fill the parameter about"),

@@ -58,6 +58,8 @@ def test_binary_data_is_no_text(before, after):
         decode_text(b"\x89PNG" + before + b"\0" + after)
     with pytest.raises(UnicodeDecodeError):
         decode_text(b"text\0" + after)
+    with pytest.raises(UnicodeDecodeError):
+        decode_text("text".encode("utf-32") + after)
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])

@@ -611,7 +611,8 @@ def test_damaged_lines_are_named_and_the_rest_is_used():
         await backend.commit(Append(keys.session_log("ann", "s"), (b"{torn",)))
         async with await open_session(backend, model) as session:
             assert list(session.damaged) == [4]
-            await say(session, "q2")
+            warned = [event.text for event in await say(session, "q2") if isinstance(event, Warned)]
+            assert [notice[:21] for notice in warned] == ["record 4 is damaged: "]
             assert contents(model) == ["Be brief.", "q1", "a1", "q2"]
         assert [r.seq for r in map(parse_record, (await backend.slice(keys.session_log("ann", "s"), 5)))] == [5, 6, 7]
 

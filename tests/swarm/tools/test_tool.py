@@ -194,8 +194,8 @@ def test_what_a_function_raises_comes_through(error):
     def fail() -> None:
         raise error
 
-    expected = RuntimeError if isinstance(error, StopIteration) else type(error)
-    if isinstance(error, KeyboardInterrupt | SystemExit):
+    expected = RuntimeError if isinstance(error, StopIteration | SystemExit) else type(error)
+    if isinstance(error, KeyboardInterrupt):
         expected = BaseException
     with pytest.raises(expected):
         run(Tool("f", fail), "")
