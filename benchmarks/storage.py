@@ -1,9 +1,12 @@
 """Searching storages, against the bare product of a matrix in numpy; opening large ones, and changing them."""
 
+import json
+import sqlite3
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -61,7 +64,9 @@ async def run(setup: Setup) -> AsyncIterator[Table]:
         if not (setup.quick and dimension > 384):
             for size in sizes:
                 yield await _searches(setup, size, dimension)
-    yield await _processes(setup, 10_000 if setup.quick else 100_000, 384)
+    size = 10_000 if setup.quick else 100_000
+    yield await _filling(setup, size, 384)
+    yield await _processes(setup, size, 384)
 
 
 async def _searches(setup: Setup, size: int, dimension: int) -> Table:
@@ -75,6 +80,54 @@ async def _searches(setup: Setup, size: int, dimension: int) -> Table:
     title = f"The {TOTAL} best of {size:,} items × {dimension}"
     about = "numpy: the product of a matrix of the same numbers, `argpartition` and a sort of the best."
     return times_table(title, measured, "numpy", about=about, aims={"take": 1.5} if size >= 100_000 else None)
+
+
+async def _filling(setup: Setup, size: int, dimension: int) -> Table:
+    """Compare the first use of a storage on disk, and the first search, with bare inserts of as much."""
+    matrix, numbers = unit_rows(size, dimension), count()
+    values = [{"text": f"item {at:06}"} for at in range(size)]
+
+    async def bare() -> float:
+        base = sqlite3.connect(setup.folder / f"filled-{next(numbers)}.sqlite", isolation_level=None)
+        base.execute("PRAGMA journal_mode = WAL")
+        base.execute("PRAGMA synchronous = 1")
+        base.execute("CREATE TABLE entries (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID")
+        started = time.process_time()
+        for kind, rows in (
+            ("item", (json.dumps(each).encode() for each in values)),
+            ("vector", map(encode_vector, matrix)),
+        ):
+            base.execute("BEGIN IMMEDIATE")
+            base.executemany(
+                "INSERT INTO entries VALUES (?, ?)", ((f"{kind}{at:06}", row) for at, row in enumerate(rows))
+            )
+            base.execute("COMMIT")
+        seconds = time.process_time() - started
+        base.close()
+        return seconds
+
+    async def ours() -> list[float]:
+        backend = open_backend(f"disk:{setup.folder / f'filled-{next(numbers)}'}")
+        storage = open_storage(backend, dimension, values)
+        started = time.process_time()
+        await storage.list()
+        listed = time.process_time()
+        await storage.take("query", TOTAL)
+        searched = time.process_time()
+        await backend.close()
+        parts.append((listed - started, searched - listed))
+        return [searched - started]
+
+    parts: list[tuple[float, float]] = []
+    measured = await interleave({"inserts": bare, "swarmchat": ours}, 1 if setup.quick else 3, warm=False)
+    first, second = (statistics.median(one) for one in zip(*parts, strict=True))
+    about = f"""Processor time. `inserts`: the items and their vectors in two transactions of the bare `sqlite3`, JSON
+and bytes included. Ours: the first list stores the items ({first:.2f} s), the first search their vectors
+({second:.2f} s), from an embedder that costs nothing. What it takes more is, by profile: each item is checked and read
+back with pydantic, and its texts are read from it twice; a digest of each value and of its texts for the manifest; a
+key with a hash of each text; and the rows of the database, which have more columns, and an index."""
+    title = f"First fill of {size:,} default items on disk"
+    return times_table(title, measured, "inserts", about=about, aims={"swarmchat": 2}, unit="s")
 
 
 async def _processes(setup: Setup, size: int, dimension: int) -> Table:
@@ -128,10 +181,10 @@ async def process(url: str, dimension: int) -> AsyncIterator[Callable[[], Awaita
     await backend.close()
 
 
-def open_storage(backend: Backend, dimension: int) -> PersistStorage[Any]:
-    """Return the storage that ``fill`` fills."""
+def open_storage(backend: Backend, dimension: int, items: Sequence[Any] = ()) -> PersistStorage[Any]:
+    """Return the storage that ``fill`` fills, with default ``items``."""
     store = Store(backend)
-    definition: Storage[Any] = Storage(_NAME, index=lambda item: item["text"])
+    definition: Storage[Any] = Storage(_NAME, items=items, index=lambda item: item["text"])
     return PersistStorage(definition, store, CLIENT, PersistEmbedding(store, Random(dimension)))
 
 

@@ -81,8 +81,7 @@ class ItemForm(Generic[T]):
     def default_items(self) -> list[DefaultItem]:
         """The default items in their stored form. Raises StorageError."""
         ids = [f"default {at}" for at in range(len(self.defaults))]
-        values = [self.encode(item, item_id) for item, item_id in zip(self.defaults, ids, strict=True)]
-        return [default_item(value, self.texts(item_id, value)) for item_id, value in zip(ids, values, strict=True)]
+        return [default_item(*self._encoded(item, item_id)) for item, item_id in zip(self.defaults, ids, strict=True)]
 
     def is_findable(self, item_id: str, value: bytes) -> bool:
         """Whether the index returns a text for a stored item."""
@@ -101,6 +100,10 @@ class ItemForm(Generic[T]):
 
     def encode(self, item: T, item_id: str) -> bytes:
         """Return the stored form of ``item``. Raises StorageError if it cannot be read back or has no valid texts."""
+        return self._encoded(item, item_id)[0]
+
+    def _encoded(self, item: T, item_id: str) -> tuple[bytes, Sequence[str]]:
+        """Return the stored form of ``item`` and its texts, as ``encode`` does."""
         adapter = self._adapter
         try:
             value = adapter.dump_json(adapter.validate_python(item), by_alias=True, warnings="error")
@@ -110,8 +113,7 @@ class ItemForm(Generic[T]):
             ) from error
         if isinstance(self._index, FieldIndex) and (field := self._index.missing(self.decode(item_id, value))):
             raise StorageError(f"storage {self._name!r}: {item!r:.200} has no field {field!r}, which the index names")
-        self.texts(item_id, value)
-        return value
+        return value, self.texts(item_id, value)
 
     def decode(self, item_id: str, value: bytes) -> T:
         """Return a new object for the stored ``value``. Raises StorageError when it does not fit the type."""
