@@ -75,7 +75,11 @@ writer = Agent("writer", "You write reports.", tools=[search])
 ask_writer = writer.as_tool("Writes a report.", name="report", background=True)
 clerk = Agent("clerk", "You write tickets.", output=Ticket, description="Writes tickets.")
 desk = Agent(
-    "desk", prompt, tools=[stock, label, ask_researcher, count, note, ask_writer], handoffs=["clerk", "support"], max_tool_calls=5
+    "desk",
+    prompt,
+    tools=[stock, label, ask_researcher, count, note, ask_writer],
+    handoffs=["clerk", "support"],
+    max_tool_calls=5,
 )
 
 swarm = Swarm(
