@@ -12,6 +12,7 @@ from swarmchat.swarm.parsing.call_values import NAME_KEYS, ParsedCall, read_whol
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
 from swarmchat.swarm.parsing.line_calls import PYTHONIC, YAML, LineCallParser
+from swarmchat.swarm.parsing.placeholders import has_placeholder
 from swarmchat.swarm.tools.toolset import Toolset
 
 CUT_OFF = "the call of {} is cut off: write it again, whole"
@@ -51,14 +52,6 @@ _GENERAL_MARKS = frozenset(
 """Marks that other XML has too."""
 _WORD, _FIRST_WORD = lazy_pattern(r"[\w-]{2,64}"), lazy_pattern(r"\s{0,9}([\w-]{2,64})")
 _CALLED = lazy_pattern(r"(?!print\b)([A-Za-z_]\w{0,99})\(")
-_PLACEHOLDER = lazy_pattern(
-    r"<[a-z][\w .-]{0,40}>|\{\w{1,40}\}|\[?your[_ -][\w -]{1,40}\]?|\.\.\.|…"
-    r"|string|str|integer|number|boolean|array|object",
-    re.IGNORECASE,
-)
-_WORDS = lazy_pattern(r"[^\W_]+")
-_FILLERS = frozenset("a an the your some example sample name value here goes".split())
-"""Words that a placeholder has beside the name of its parameter."""
 _WINDOW = 2000
 _PARAGRAPH = lazy_pattern(r"\n[ \t]*\r?\n")
 _FENCE_END = lazy_pattern(r"\n[ \t]*`{3,20}[ \t]*(?=\r?\n|\Z)")
@@ -233,7 +226,7 @@ class CallFinder:
                 arguments = value if isinstance(value, dict) else arguments
             except NotACall:
                 pass
-        is_example = _has_placeholder(arguments)
+        is_example = has_placeholder(arguments)
         if not isinstance(arguments, str):
             arguments = json.dumps({} if arguments in (None, []) else arguments, ensure_ascii=False)
         call = LeakedCall(name, arguments if arguments.strip() else "{}")
@@ -388,15 +381,3 @@ class CallFinder:
         if unknown:
             return Leak("fenced call", text, (self.call(ParsedCall(unknown[1])),)), stop
         return self._refused("fenced call", text, str(name), UNREADABLE), stop
-
-
-def _has_placeholder(value: object, key: str = "") -> bool:
-    """Tell whether a value, that of ``key``, is the name of its type or its parameter, as in an explanation."""
-    if isinstance(value, dict):
-        return any(_has_placeholder(item, name) for name, item in value.items() if name != "type")
-    if isinstance(value, list):
-        return any(_has_placeholder(item) for item in value)
-    if not isinstance(value, str):
-        return False
-    own, words = (set(_WORDS.findall(text.casefold())) for text in (key, value))
-    return _PLACEHOLDER.fullmatch(value.strip()) is not None or bool(own and own <= words <= own | _FILLERS)
