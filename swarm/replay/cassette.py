@@ -79,8 +79,7 @@ class Cassette:
         """Store an answer. Raises TranscriptError if the file cannot be written."""
         key, run, number = slot
         answer = {name: value for name, value in asdict(timed.answer).items() if value}
-        seconds = round(timed.seconds, 3)
-        self._append({"key": key, "run": run, "number": number, "seconds": seconds, "answer": answer})
+        self._append({"key": key, "run": run, "number": number, "seconds": timed.seconds, "answer": answer})
         self._entries[slot] = timed
 
     def add_facts(self, facts: ServerFacts) -> None:
@@ -214,7 +213,8 @@ class MeteredModel:
         async with aclosing(self._inner.stream(request)) as events:
             async for event in events:
                 if isinstance(event, Answer):
-                    timed = TimedAnswer(event, time.monotonic() - started)
+                    # As it is stored: a second run shows the same sum.
+                    timed = TimedAnswer(event, round(time.monotonic() - started, 3))
                     self.asked += 1
                     self._count(request, timed)
                     # The answer of a fallback is not the model's own.

@@ -126,6 +126,7 @@ def test_reports_for_github(program, suite):
         "text": difference["text"],
         "turn": 1,
         "record": None,
+        "line": 6,
         "type": "expect",
         "subject": "",
         "field": "tools",
