@@ -243,7 +243,7 @@ MUTATIONS = (
         'calm down."),\n    ]',
         'calm down."),\n    ])]',
     ),
-    change("how long a policy bans", "ban_for=60", "ban=True, ban_for=90"),
+    change("a policy bans for some time", "ban_for=60", "ban=True, ban_for=90"),
     change("a state's reducer removed", "reducers=[merged]", "reducers=[]"),
     change("a state's reducer", "[*old, *(each", "[*reversed(old), *(each"),
     change("a limit of calls in one message", "max_tool_calls=5", "max_tool_calls=1"),
