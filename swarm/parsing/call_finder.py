@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 
 from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.call_parser import CallParser
-from swarmchat.swarm.parsing.call_rewriting import rewritten
-from swarmchat.swarm.parsing.call_values import NAME_KEYS, ParsedCall, read_whole
+from swarmchat.swarm.parsing.call_values import NAME_KEYS, ParsedCall, has_placeholder, read_whole
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
 from swarmchat.swarm.parsing.line_calls import PYTHONIC, YAML, LineCallParser
-from swarmchat.swarm.parsing.placeholders import has_placeholder
 from swarmchat.swarm.tools.toolset import Toolset
 
 CUT_OFF = "the call of {} is cut off: write it again, whole"
@@ -318,6 +316,8 @@ class CallFinder:
 
     def _repaired(self, content: str) -> tuple[LeakedCall, ...]:
         """Return the calls of a whole frame's damaged ``content`` whose meaning is certain; empty if it is not."""
+        from swarmchat.swarm.parsing.call_rewriting import rewritten
+
         for spelling in (content, *rewritten(content)):
             with suppress(NotACall):
                 parsed, end = CallParser(f"{spelling}</tool_call>", True, self.toolset).body(0)

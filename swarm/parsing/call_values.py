@@ -1,9 +1,11 @@
-"""Interpret parsed values: which JSON is a call, and the type of an argument written without quotes."""
+"""Interpret parsed values: which JSON is a call, the type of an argument without quotes, values of an example."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.lenient_json import NotACall, parse_loose
 
 NAME_KEYS = frozenset("name tool tool_name function function_name recipient_name action command".split())
@@ -19,6 +21,14 @@ NEIGHBOURS = frozenset("role content refusal thought thoughts reasoning reasonin
 DEFINITION_KEYS = frozenset("name type description parameters strict".split())
 KNOWN_KEYS = CALL_KEYS | NEIGHBOURS | DEFINITION_KEYS
 TYPES = frozenset("function tool_call tool_use function_call tool".split())
+_PLACEHOLDER = lazy_pattern(
+    r"<[a-z][\w .-]{0,40}>|\{\w{1,40}\}|\[?your[_ -][\w -]{1,40}\]?|\.\.\.|…"
+    r"|string|str|integer|number|boolean|array|object",
+    re.IGNORECASE,
+)
+_WORDS = lazy_pattern(r"[^\W_]+")
+_FILLERS = frozenset("a an the your some example sample name value here goes".split())
+"""Words that a placeholder has beside the name of its parameter."""
 PARALLEL = "multi_tool_use.parallel"
 """A tool that OpenAI's models call though nobody offers it (community.openai.com/t/490653)."""
 
@@ -163,3 +173,15 @@ def kinds_of(schema: Mapping[str, Any]) -> set[str]:
     if any(isinstance(value, str) for value in schema.get("enum") or ()):
         kinds.add("string")
     return kinds
+
+
+def has_placeholder(value: object, key: str = "") -> bool:
+    """Tell whether a value, that of ``key``, is the name of its type or its parameter, as in an explanation."""
+    if isinstance(value, dict):
+        return any(has_placeholder(item, name) for name, item in value.items() if name != "type")
+    if isinstance(value, list):
+        return any(has_placeholder(item) for item in value)
+    if not isinstance(value, str):
+        return False
+    own, words = (set(_WORDS.findall(text.casefold())) for text in (key, value))
+    return _PLACEHOLDER.fullmatch(value.strip()) is not None or bool(own and own <= words <= own | _FILLERS)
