@@ -34,7 +34,8 @@ class ReplayedTasks:
         if start.type != "task_start" or (assigned(start).tool and not self._conversation.runs_tools):
             return
         records = [record for record in self._records if _root(record) == start.task and record is not start]
-        if records:
+        # A changed swarm may start more tasks than the recorded one, so that ids are given twice.
+        if records and start.task not in self._running:
             self._running[start.task] = _ReplayedTask(self._conversation, start, records)
 
     async def advance(self, record: Record) -> bool:

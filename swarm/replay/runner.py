@@ -296,9 +296,8 @@ class _Replay:
     @cached_property
     def judging(self) -> Judging:
         """What the expectations are checked with."""
-        judge = self.model if self.live else None
         verdicts = recorded_verdicts(self.conversation.records)
-        return Judging(self.swarm, Matching(self.rules.text), judge, verdicts)
+        return Judging(self.swarm, Matching(self.rules.text), self.model if self.live else None, verdicts)
 
     def _check_handwritten(self, action: Action, records: Sequence[Record]) -> Iterator[Difference]:
         """Yield how the new ``records`` of a turn differ from a hand-written one, except for its expectations."""
