@@ -28,6 +28,9 @@ _TITLE = 80
 """Characters of a task that the message with its result repeats."""
 _SAID = {"ok": "Done", "error": "Failed", "stopped": "Stopped by the user", "interrupted": "Interrupted"}
 _CUT = "\n[cut]"
+_MAX_REACTIONS = 10
+"""How many tasks may follow from one another without a word of the user: a model may start one for each result."""
+_ENOUGH = f"No agent reacts to this: {_MAX_REACTIONS} tasks in a row were reactions to results of others."
 _INTERRUPTED = "The program ended before the task did. It does not start again by itself."
 
 
@@ -100,6 +103,17 @@ class BackgroundTasks:
         if works:
             await asyncio.wait(works)
 
+    def _reactions(self) -> int:
+        """Return how many tasks agents have started in reaction to results since the user last wrote."""
+        count, reacts = 0, False
+        for record in self._conversation.journal.log.records:
+            if record.type == "user":
+                count, reacts = 0, False
+            elif record.type == "task_start" and reacts:
+                count, reacts = count + 1, False
+            reacts = reacts or (record.type == "mail" and record.data.get("wake") is True)
+        return count
+
     async def _starts(self) -> dict[str, Record]:
         """Return the records that have started tasks, by the ids of these."""
         records = read_records(self._conversation.backend, self._conversation.info)
@@ -159,12 +173,16 @@ class BackgroundTasks:
 
         If the store fails, the next commit does it.
         """
-        from swarmchat.swarm.persistence.mailbox import new_mail
+        from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE, new_mail
 
         conversation, assignment = self._conversation, assigned(start)
         info, ttl = conversation.info, conversation.settings.lifetimes.session
         sender, wakes = f"{assignment.tool or assignment.agent}, task {start.task}", result.status in ("ok", "error")
-        mail = new_mail(said(assignment, result), sender=sender, wake=assignment.wake and wakes)
+        text, wakes = said(assignment, result), assignment.wake and wakes
+        ends_here = wakes and self._reactions() >= _MAX_REACTIONS
+        mail = new_mail(
+            f"{_ENOUGH}\n{text}"[:MAX_MESSAGE] if ends_here else text, sender=sender, wake=not ends_here and wakes
+        )
         changes = ChangeSet()
         changes.extend(result.changes)
         changes.write(Append(keys.session_mailbox(info.client, info.id), (mail.to_bytes(),), ttl))
@@ -172,7 +190,7 @@ class BackgroundTasks:
             batch = conversation.batch()
             for record in result.records:
                 batch.append(record)
-            fields = {"status": result.status, "text": mail.text, **result.drawn}
+            fields = {"status": result.status, "text": text, **result.drawn}
             batch.add("task_end", turn=0, agent=start.agent, task=start.task, **fields)
             try:
                 await conversation.commit_in_step(batch, changes, keep=True)

@@ -178,6 +178,26 @@ def test_a_tool_starts_a_task_and_the_agent_reacts_to_its_result(call, text, tmp
     record_and_replay(SWARM, scenario, tmp_path / "s.jsonl")
 
 
+def test_tasks_that_follow_from_one_another_come_to_an_end():
+    async def run() -> None:
+        hires = [calls(("hire", '{"what": "Do it."}')), "Under way."]
+        model = ScriptedModel({"front": hires * 20, "worker": ["Worked."] * 20})
+        async with await open_office(model, open_backend("memory:")) as session:
+            await session.ask("please")
+            told = []
+            while session.tasks.running:
+                await settled(session)
+                told += mails(await received(session))
+            assert [wakes for *_, wakes in told] == [True] * 10 + [False]
+            assert "No agent reacts to this: 10 tasks" in told[-1][1]
+            # A word of the user begins anew.
+            await session.ask("go on")
+            await settled(session)
+            assert mails(await received(session))[0][2] is True
+
+    asyncio.run(run())
+
+
 def test_a_task_that_is_stopped_or_whose_process_ends_is_said_so_and_can_be_started_again():
     async def run() -> None:
         backend = open_backend("memory:")
