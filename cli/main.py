@@ -21,6 +21,7 @@ from swarmchat.cli.environment import hide_keys
 _OBJECTS = 50_000
 """New objects until Python's garbage collector runs; about 10 MB."""
 _GROUP_OPTIONS = ("-h", "--help", "--version")
+_SESSION = ("-s", "--session")
 _WORD = re.compile(r"[^\W\d_](?:[\w./:~-]*\w)?")
 _TESTS = ("test", "tests", "eval")
 """What other programs call ``replay``."""
@@ -41,6 +42,9 @@ class _ChatByDefault(PlainGroup):
             completion_command.print_candidates(self, args[2:])
             ctx.exit()
         first = args[0] if args else ""
+        if args and args[-1] in _SESSION and (first == self.default_command or first not in self.commands):
+            # Without a name, the user chooses one.
+            args = [*args, ""]
         if first not in self.commands and first not in _GROUP_OPTIONS:
             if first.startswith("-"):
                 self._check_order(ctx, args)

@@ -28,8 +28,9 @@ def prepare_chat(
     strict: bool,
 ) -> Work:
     """Return the work of `swarmchat chat`. Raises UsageError for flags that cannot be combined."""
-    check_names(session, resume)
-    if not words and is_terminal():
+    at_prompt = not words and is_terminal()
+    check_names(session, resume, at_prompt=at_prompt)
+    if at_prompt:
         if output != "text":
             raise UsageError("--output goes with a PROMPT: a chat at a terminal has none")
         draft = "".join(f"{mention(str(path))} " for path in expand(files))
@@ -51,6 +52,8 @@ async def _chat(flags: Mapping[str, Any], name: str | None, resume: bool, draft:
 
         if await ask_consent(settings):
             settings = wiring.apply_settings(flags)
+    first = "/resume" if name == "" else ""
+    name = name or None
     async with opening(settings, name, resume, interactive=True) as opener:
         settings = opener.settings
         if settings.plain:
@@ -66,7 +69,7 @@ async def _chat(flags: Mapping[str, Any], name: str | None, resume: bool, draft:
         for line in [*greeting(chat.session, wiring.backend_name(settings)), *wiring.project_settings(settings)]:
             renderer.remark(line)
         try:
-            await Repl(chat, renderer, draft).run()
+            await Repl(chat, renderer, draft, first).run()
         finally:
             # A user who presses Ctrl-C repeatedly to leave must not stop the session from being stored and closed.
             ignore_interrupts()

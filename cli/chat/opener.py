@@ -20,11 +20,11 @@ from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 from swarmchat.swarm.session.session import Session
 
 
-def check_names(session: str | None, resume: bool) -> None:
-    """Raise UsageError unless ``-s`` and ``-c`` make sense together."""
+def check_names(session: str | None, resume: bool, *, at_prompt: bool = False) -> None:
+    """Raise UsageError unless ``-s`` and ``-c`` make sense together. Without a name, one is chosen at the prompt."""
     if session is not None and resume:
         raise UsageError("-s names a session and -c takes the last one: give one of them")
-    if session is not None and not session.strip():
+    if session is not None and not session.strip() and not (at_prompt and session == ""):
         raise UsageError("-s needs the name of a session")
 
 

@@ -103,11 +103,14 @@ class Questions:
             self._prompt.renderer.remark(f"  {number}  {one_line(choice, 200)}")
         while True:
             text = (await self._prompt.line(f"1-{len(choices)}:")).strip()
+            if not text:
+                self._prompt.renderer.remark(f"enter a number from 1 to {len(choices)}; Ctrl-C chooses none")
+                continue
             if text in choices:
                 return text
             if text.isdecimal() and 1 <= int(text) <= len(choices):
                 return choices[int(text) - 1]
-            fitting = [choice for choice in choices if text and choice.lower().startswith(text.lower())]
+            fitting = [choice for choice in choices if choice.lower().startswith(text.lower())]
             if len(fitting) == 1:
                 return fitting[0]
             self._prompt.renderer.error(f"{one_line(text, 80)!r} is none of them: {nearest(text, choices)}")

@@ -38,9 +38,9 @@ _YOU = "you"
 
 
 class Repl:
-    """A chat at a terminal."""
+    """A chat at a terminal, which begins with the command ``first``."""
 
-    def __init__(self, chat: ChatContext, renderer: Renderer, draft: str = "") -> None:
+    def __init__(self, chat: ChatContext, renderer: Renderer, draft: str = "", first: str = "") -> None:
         self._chat = chat
         self._renderer = renderer
         self._prefill = draft
@@ -55,6 +55,8 @@ class Repl:
         """Whether it is a turn that is running."""
         self._prompt = Prompt(chat, renderer, self._stop, self._steer)
         self._queue = self._prompt.queue
+        if first:
+            self._queue.append(Entered(first, first))
         self._questions = QuestionPrompt(renderer, self._prompt)
         chat.session.conversation.approver = Approvals(chat, self._questions).ask
         chat.session.conversation.answerer = Questions(self._questions).ask

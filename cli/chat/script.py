@@ -11,7 +11,7 @@ from swarmchat.cli.attachments.message import text_in, with_files, with_images
 from swarmchat.cli.attachments.paths import expand
 from swarmchat.cli.attachments.reading import STDIN, decode, read_stdin, read_text
 from swarmchat.cli.errors import UsageError
-from swarmchat.cli.slash.registry import is_command
+from swarmchat.cli.slash.registry import COMMANDS, is_command, split_command
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.errors import DefinitionError, SwarmError
@@ -67,6 +67,7 @@ def ask_once(words: list[str], files: list[str], limit: int) -> Script:
     ``files`` are paths or patterns; with ``-`` among them, what is piped in is one of the files.
     """
     parts = [" ".join(words)]
+    _check_no_command(parts[0])
     piped = b""
     if "-" not in files and (not (words or files) or not sys.stdin.isatty()):
         # A standard input that cannot be read, such as a folder, adds nothing.
@@ -80,6 +81,20 @@ def ask_once(words: list[str], files: list[str], limit: int) -> Script:
     if not question:
         raise UsageError("nothing to ask: give a PROMPT, or pipe one in")
     return Script([Step(question)])
+
+
+def _check_no_command(question: str) -> None:
+    """Raise UsageError if ``question`` is a command of the chat: a model cannot carry it out."""
+    if not is_command(question):
+        return
+    import swarmchat.cli.slash.builtin  # noqa: F401 - it registers the commands
+
+    name = split_command(question)[0]
+    if name in COMMANDS:
+        raise UsageError(
+            f"/{name} is a command of the chat: enter it there, or put it into a script for swarmchat run --script. "
+            "To send it as a message, put a space before it"
+        )
 
 
 def _images(piped: bytes) -> list[dict[str, Any]]:

@@ -59,6 +59,8 @@ class Replayer:
                 raise UsageError(f"{task.path}, {conversation.name}: {reason}")
             if conversation.about.get("swarm"):
                 remarks.append(f"{conversation.name}: a stand-in agent with the same tools replaces its swarm")
+        if not any(record.turn for record in conversation.records):
+            raise TranscriptError(f"{task.path}, {conversation.name}: it has no turn, so nothing would be tested")
         model = self._model(task, swarm or self._plain) if live else None
         started = time.monotonic()
         try:

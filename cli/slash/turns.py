@@ -78,7 +78,9 @@ async def _undo(chat: ChatContext, argument: str) -> CommandResult:
     undone = await chat.session.undo(_number(argument))
     if not undone.turns:
         raise UsageError("nothing to undo: no turn is left")
-    return CommandResult(remark=f"{_named(undone)} undone; {_remaining(chat.session, undone)}; {_UNCHANGED}")
+    running = [*chat.session.tasks.running]
+    also = f"; in the background, {', '.join(running)} still runs: /task {running[0]} stop" if running else ""
+    return CommandResult(remark=f"{_named(undone)} undone; {_remaining(chat.session, undone)}; {_UNCHANGED}{also}")
 
 
 @Command(

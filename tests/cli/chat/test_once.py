@@ -101,7 +101,9 @@ def test_a_server_that_hangs_is_given_up_on(program, server):
     [
         ([], 2, "nothing to ask: give a PROMPT, or pipe one in"),
         (["-s", " ", "hi"], 2, "-s needs the name of a session"),
+        (["-m", "demo", "-s"], 2, "-s needs the name of a session"),
         (["-s", "x", "-c", "hi"], 2, "give one of them"),
+        (["-m", "demo", "/undo 2"], 2, "/undo is a command of the chat"),
         (["-b", "disc", "hi"], 78, "did you mean disk:"),
         (["-m", "m", "--base-url", "ftp://x", "hi"], 78, "--base-url: base_url is 'ftp://x': expected an address"),
         (["-m", "m", "hi"], 77, "set OPENAI_API_KEY"),
