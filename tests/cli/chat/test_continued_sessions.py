@@ -98,13 +98,13 @@ def test_resume_takes_the_swarm_of_the_other_session(program):
     assert [turn["agent"] for turn in json.loads(result.out)["turns"]] == ["assistant", "triage", "triage", "assistant"]
 
 
-def test_resume_lets_the_user_choose(program):
+def test_the_user_chooses_a_session_without_a_name(program):
     for name in ("one", "two", "three"):
         program.invoke("-m", "demo", "-s", name, "hello there")
-    with terminal([*program.command, "-m", "demo"], env=program.env, cwd=program.folder) as screen:
-        screen.wait_for(at_prompt)
-        screen.send("/resume\r")
+    with terminal([*program.command, "-m", "demo", "-s"], env=program.env, cwd=program.folder) as screen:
         screen.wait_for("1-3:")
+        screen.send("\r")
+        screen.wait_for("enter a number from 1 to 3")
         screen.send("2\r")
         screen.wait_for("this is now session 'two'")
         screen.send("/resume\r")
