@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 
 _COUNTS = ("prompt_tokens", "completion_tokens")
 """The fields of a server's usage that count all tokens of a request and its answer."""
+_NOTHING_TO_LEAVE_OUT = (
+    "Nothing more can be left out: start the server with a larger window, or use an agent with a shorter prompt and "
+    "fewer tools"
+)
 
 
 async def run_turn(
@@ -182,11 +186,9 @@ class _Turn:
         except OverBudget as error:
             if refusal is None:
                 raise
-            raise ContextTooLong(
-                f"{refusal}. Nothing more can be left out: start the server with a larger window, or use an agent "
-                "with a shorter prompt and fewer tools",
-                limit=refusal.limit,
-            ) from error
+            # A replay raises the recorded message, which has the advice.
+            text = str(refusal) if _NOTHING_TO_LEAVE_OUT in str(refusal) else f"{refusal}. {_NOTHING_TO_LEAVE_OUT}"
+            raise ContextTooLong(text, limit=refusal.limit) from error
         if window is not None:
             notices.append(
                 Warned(f"the server says that the context is too long; sending {window:,} tokens at most from now on")

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -30,10 +31,10 @@ def conversation(name: str, expected: str = "berry", swarm: str = "helpdesk", ta
     return "".join(json.dumps(record) + "\n" for record in records)
 
 
-def run_pytest(folder: Path, *arguments: str, ini: str = "") -> tuple[str, int]:
+def run_pytest(folder: Path, *arguments: str, ini: str = "", env: Mapping[str, str] | None = None) -> tuple[str, int]:
     (folder / "pytest.ini").write_text(f"[pytest]\n{ini}\n", "utf-8")
     # In a fork, plugins have been imported before pytest could rewrite their assertions.
-    done = warm.run_python("-m", "pytest", "-W", "ignore:Module already imported", *arguments, cwd=folder)
+    done = warm.run_python("-m", "pytest", "-W", "ignore:Module already imported", *arguments, env=env, cwd=folder)
     return done.stdout + done.stderr, done.returncode
 
 
@@ -77,19 +78,19 @@ def test_selection_and_settings(suite: Path):
         assert (code, f"swarmchat_mode is {words}" in output) == (4, True)
 
 
-def test_a_model_answers_and_later_its_cassette(tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "k")
+def test_a_model_answers_and_later_its_cassette(tmp_path: Path):
     (tmp_path / "tests.yaml").write_text("steps:\n  - user: hi\n  - expect: {contains: tea}\n")
     (tmp_path / "shop.py").write_text(SHOP)
     ini = "swarmchat_swarm = shop.py\nswarmchat_mode = live\nswarmchat_cassette = answers"
     options = ("--swarmchat", "--swarmchat-model", "some-model", "tests.yaml")
     with model_server() as server:
         server.reply(text("Green tea?"))
-        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-        assert run_pytest(tmp_path, *options, ini=ini)[1] == 0
+        env = {**warm.environment(), "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": server.base_url}
+        output, code = run_pytest(tmp_path, *options, ini=ini, env=env)
+        assert code == 0, output
     # The server is gone.
     (tmp_path / "tests.yaml").write_text("steps:\n  - user: hi\n  - expect: {contains: rum}\n")
-    output, code = run_pytest(tmp_path, *options, ini=ini)
+    output, code = run_pytest(tmp_path, *options, ini=ini, env=env)
     assert ('turn 1, line 3: expected an answer that contains "rum", got "Green tea?"' in output, code) == (True, 1)
 
 

@@ -10,7 +10,7 @@ from swarmchat.backends import open_backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings.store import matching_session
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
-from terminal import CTRL_D, at_prompt, terminal
+from terminal import CTRL_D, terminal
 
 server = server_fixture
 

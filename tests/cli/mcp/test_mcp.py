@@ -175,8 +175,7 @@ def test_a_replay_needs_no_server(program, server):
     assert ["t/grown" in {tool["name"] for tool in record["tools"]} for record in listed] == [False, True]
     (program.folder / "s.jsonl").write_text(log, "utf-8")
     program.invoke("mcp", "remove", "t")
-    for mode in ("verify", "tools"):
-        again = program.invoke("replay", "s.jsonl", "-S", "clerk.toml", "--mode", mode)
-        assert (again.code, again.out.startswith("the conversation is the same (4 turns")) == (0, True), again.out
+    again = program.invoke("replay", "s.jsonl", "-S", "clerk.toml")
+    assert (again.code, again.out.startswith("the conversation is the same (4 turns")) == (0, True), again.out
     (program.folder / "clerk.toml").write_text(SWARM.replace('"t/*"', '"t/note"'), "utf-8")
     assert program.invoke("replay", "s.jsonl", "-S", "clerk.toml").code == 3

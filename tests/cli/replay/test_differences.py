@@ -5,23 +5,23 @@ import json
 from pathlib import Path
 
 import pytest
-from mutations import MUTATIONS, record
+from mutated_shop import MUTATIONS, SCENE
 
-CHANGED = {mutation.name: mutation.apply() for mutation in MUTATIONS}
+CHANGED = {mutation.name: mutation.apply(SCENE.source) for mutation in MUTATIONS}
 
 
 @pytest.fixture
 def shop(program) -> Path:
     """The folder with a recorded and a handwritten conversation."""
-    asyncio.run(record(program.folder))
+    asyncio.run(SCENE.record(program.folder))
     (program.folder / "written.jsonl").unlink()
     return program.folder
 
 
 def replay(program, shop, *arguments, change=None, mode="tools"):
     if change is not None:
-        (shop / "shop.py").write_text(CHANGED[change])
-    return program.invoke("replay", "-S", "shop.py", "--mode", mode, *arguments)
+        (shop / "swarm.py").write_text(CHANGED[change])
+    return program.invoke("replay", "-S", "swarm.py", "--mode", mode, *arguments)
 
 
 def test_a_tool_that_raises_comes_first_and_the_rest_is_folded(program, shop):

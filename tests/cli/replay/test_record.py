@@ -262,9 +262,15 @@ def test_a_session_with_images_ids_and_tasks_becomes_a_test_that_runs_its_tools(
     # Nobody starts an MCP server for a replay: any arguments of a tool that is called fit.
     asked = "  - user: time?\n  - assistant: {calls: [{clock/hour: {city: Lima}}]}\n  - tool: 12\n"
     written.write_text(f"{written.read_text()}{asked}  - assistant: It is 12.\n  - expect: {{tools: [clock/hour]}}\n")
-    for mode in ("verify", "tools"):
-        done = program.invoke("replay", "t.yaml", "-S", "room.py", "--mode", mode)
-        assert (done.err, done.code) == ("", 0), done.out
-    written.write_text(written.read_text().replace("t-1.png", "t-2.png"))
+    done = program.invoke("replay", "t.yaml", "-S", "room.py")
+    assert (done.err, done.code) == ("", 0), done.out
+    done = program.invoke("replay", "t.yaml", "-S", "room.py", "--mode", "tools")
+    assert (done.code, "MCP server clock is not there" in done.err) == (69, True)
+    (program.folder / "room.py").write_text(TEAROOM.replace(', "clock/*"', "").partition(", mcp=")[0] + ")\n")
+    whole, own = written.read_text(), written.read_text().partition("  - user: time?")[0]
+    written.write_text(own)
+    done = program.invoke("replay", "t.yaml", "-S", "room.py", "--mode", "tools")
+    assert (done.err, done.code) == ("", 0), done.out
+    written.write_text(whole.replace("t-1.png", "t-2.png"))
     done = program.invoke("replay", "t.yaml", "-S", "room.py")
     assert (done.code, "t-2.png cannot be read: No such file" in done.err) == (65, True)

@@ -186,7 +186,7 @@ def test_what_goes_to_redis(redis_url, length):
             traffic.reset()
             await say(session, QUESTION)
             mailbox = {"LRANGE": 1}
-            check(traffic, {"EVALSHA": 2, **mailbox}, commits=2, sent=3150, received=12)
+            check(traffic, {"EVALSHA": 2, **mailbox}, commits=2, sent=3180, received=12)
             await say(session, QUESTION)
             check(traffic, {"EVALSHA": 4, **mailbox}, commits=4, sent=5450, received=20)
             await say(session, QUESTION)
@@ -310,7 +310,7 @@ STARTS = {"--version": 11, "--help": 38, "chat --help": 38, "sessions list": 93}
 """How many modules and packages of ours may be loaded to answer."""
 CHAT = {"": 163, "helpdesk": 174}
 """How many for the first prompt of a chat with MCP servers, by its swarm."""
-ONE_ANSWER = 196
+ONE_ANSWER = 199
 """How many for one answer on the command line."""
 LOOK = """
 import os, sys, threading
