@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ def shop(program) -> Path:
 def replay(program, shop, *arguments, change=None, mode="tools"):
     if change is not None:
         (shop / "swarm.py").write_text(CHANGED[change])
+        # Python takes a file of the same second and size for the one that it has compiled.
+        shutil.rmtree(shop / "__pycache__", ignore_errors=True)
     return program.invoke("replay", "-S", "swarm.py", "--mode", mode, *arguments)
 
 
