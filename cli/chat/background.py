@@ -17,7 +17,8 @@ from swarmchat.swarm.errors import SwarmError
 
 
 class BackgroundTasks:
-    """Loads what the first answer needs, looks for model servers, and has storages follow the swarm's definition.
+    """Loads what the first answer needs, asks what the model can do, looks for servers, and has storages follow the
+    definition of the swarm.
 
     All of it once the prompt ``app`` is on the screen. Lines about it are printed at a prompt, never during an answer.
     """
@@ -29,8 +30,8 @@ class BackgroundTasks:
         self._remarks: list[str] = []
         self._lines: list[str] = []
         """Lines that can be copied."""
-        self._following: asyncio.Future[None] | None = None
-        """A reference, without which the task might be collected before it has ended."""
+        self._running: list[asyncio.Future[None]] = []
+        """References, without which tasks might be collected before they have ended."""
         # Not earlier: imports in a thread would delay the first prompt.
         app.after_render += self._start
 
@@ -56,6 +57,7 @@ class BackgroundTasks:
 
         def warm_up() -> None:
             self._warm_up()
+            loop.call_soon_threadsafe(self._make_ready, context=context)
             if self._chat.session.swarm.storages:
                 import swarmchat.swarm.storage.storage  # noqa: F401 - imported to be ready
 
@@ -84,7 +86,20 @@ class BackgroundTasks:
             self._remarks += conversation.take_notices()
             self._receive([])
 
-        self._following = asyncio.ensure_future(follow())
+        self._running.append(asyncio.ensure_future(follow()))
+
+    def _make_ready(self) -> None:
+        session = self._chat.session
+
+        async def make_ready() -> None:
+            # What fails now will fail at the first message, which says so.
+            with suppress(SwarmError, BackendError):
+                async with session.lock:
+                    await session.conversation.ready()
+                self._remarks += session.conversation.take_notices()
+                self._receive([])
+
+        self._running.append(asyncio.ensure_future(make_ready()))
 
     def _receive(self, lines: list[str]) -> None:
         self._lines += lines

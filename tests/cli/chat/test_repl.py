@@ -5,7 +5,7 @@ import re
 import signal
 
 import pytest
-from model_server import Gate, ModelServer, failure, hang, text
+from model_server import Gate, ModelServer, Reply, failure, hang, text
 from redis_server import RedisServer, free_port, start_redis
 from terminal import CTRL_C, CTRL_D, CTRL_J, ENTER, ESCAPE, UP, Terminal, at_prompt, say, terminal
 
@@ -131,6 +131,13 @@ def test_new_lines_and_pastes(program, server):
     assert messages == ["one\ntwo\nthree", "four\nfive\nsix\x1b[31m\x07"]
 
 
+def test_a_model_that_cannot_call_tools_is_named_at_the_first_prompt(program, server):
+    server.props_reply = Reply([b'{"chat_template_caps": {"supports_tools": false}}'], headers={})
+    with program.chat("-b", "memory", "-S", "helpdesk") as screen:
+        screen.wait_for("has no tools: calls are only found if it writes them as text")
+    assert not server.chats
+
+
 def test_commands_never_reach_the_model(program, server):
     with program.chat("-s", "s") as screen:
         say(screen, "/help", "/context show the next request")
@@ -138,7 +145,7 @@ def test_commands_never_reach_the_model(program, server):
         say(screen, "/ses", "error: /ses is ambiguous: /session, /sessions")
         say(screen, "/session", "kept in disk:")
         say(screen, "/context", "tokens message")
-        assert not server.requests
+        assert not server.chats
         say(screen, "//etc is a folder", "assistant ❯ You said: /etc is a folder")
         assert sent(server) == ["/etc is a folder"]
         screen.send("/exit" + ENTER)
