@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from io import StringIO
+from itertools import pairwise
 from types import FrameType
 from typing import Any
 
@@ -38,7 +39,7 @@ def steps(work: Callable[[], object]) -> int:
 
 
 def assert_linear(work: Callable[[int], object], size: int) -> None:
-    """Fail unless ``work`` takes about twice as many steps for twice the ``size``."""
+    """Fail unless ``work`` takes about twice as many steps for twice the ``size``, and again for four times."""
     work(1)
-    once, twice = (steps(lambda size=each: work(size)) for each in (size, 2 * size))  # type: ignore[misc]  # the default of a lambda
-    assert twice < 2.4 * once + 1000, (once, twice)
+    counts = [steps(lambda size=each: work(size)) for each in (size, 2 * size, 4 * size)]  # type: ignore[misc]  # the default of a lambda
+    assert all(more < 2.4 * less + 1000 for less, more in pairwise(counts)), counts
