@@ -40,6 +40,8 @@ _WAITS = 1000
 """Waits at the same time: each has a connection of its own."""
 _BLOCK = 10.0
 """Seconds that a wait blocks on the server; then it asks again, so that a connection that was lost is noticed."""
+_POLL = 0.02
+"""Seconds between two looks whether all waits have ended when a backend is closed."""
 _BATCH = 500
 _SPECIAL = str.maketrans({character: "\\" + character for character in "\\*?[]"})
 
@@ -184,12 +186,17 @@ class RedisBackend:
     async def close(self) -> None:
         """Close the connections; see Backend.close."""
         self._closed = True
+        clients: list[_Client | None] = [self._client, None if self._waiting is None else self._waiting._client]
         if self._waiting is not None:
             await self._waiting.close()
         await self._disconnect(self._client)
-        if self._waits:
-            # Their connections are closed now, and must not outlive the loop.
-            await asyncio.wait([*self._waits], timeout=self._target.timeout)
+        end = asyncio.get_running_loop().time() + self._target.timeout
+        while self._waits and asyncio.get_running_loop().time() < end:
+            # They must not outlive the loop. One that was still connecting has its connection only now.
+            await asyncio.wait([*self._waits], timeout=_POLL)
+            for client in clients:
+                if client is not None:
+                    await client.aclose()
 
     async def ask(self, *command: str | int) -> Any:
         """Send a command that changes nothing; return the reply."""
