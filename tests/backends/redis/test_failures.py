@@ -1,6 +1,7 @@
 """The Redis backend when the network, the server or a reply is lost. Servers of our own: they get hurt."""
 
 import asyncio
+import gc
 import os
 import subprocess
 import time
@@ -379,6 +380,8 @@ def test_closing_ends_the_calls_under_way(server: RedisServer) -> None:
     asyncio.run(scenario())
 
 
+# Python before 3.11.3 may lose a connection whose opening is cancelled: the server's list shows what is open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_closed_backend_leaves_no_connection(server: RedisServer) -> None:
     """Whatever was cancelled, and however far the connections were."""
 
@@ -402,6 +405,7 @@ def test_a_closed_backend_leaves_no_connection(server: RedisServer) -> None:
         for pause in (0, 0.001, 0.002, 0.005, 0.01, 0.02):
             for gather in (False, True):
                 asyncio.run(scenario(pause, gather=gather))
+    gc.collect()
 
 
 SECRETS = ["s3cret/w@rd", "pässwörd", "a b#c?d&e"]
