@@ -75,10 +75,10 @@ class _ReplayedTask:
         recording.tasks = tasks_in(records)
         recording.action = recording.tasks.get(start.task)
         end = next((record for record in records if record.type == "task_end"), None)
-        # Otherwise the user, a crash, a limit of time or the store has ended it.
+        # Otherwise the user, a crash, a limit of time or the store has ended it, maybe after its last answer.
         ends = recording.action is not None and not recording.action.breaks_off
-        stopped = end is None or end.data.get("status") in ("stopped", "interrupted")
-        self._ends = not stopped and (ends or bool(assigned(start).tool))
+        succeeded = end is not None and end.data.get("status") == "ok"
+        self._ends = succeeded and (ends or bool(assigned(start).tool))
         giver = self._giver = copy(conversation)
         giver.store, giver.drawn_by = self._store, {start.task: None if end is None else end.data.get("drawn")}
         giver.repeat(recording, conversation.rules, real=conversation.runs_tools, live=False)
