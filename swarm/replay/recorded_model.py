@@ -137,7 +137,7 @@ class ReplayModel:
         """Yield the recorded answer; see ``Model.stream``. Raises the recorded error."""
         output = self._recording.next_output()
         if output.too_long is not None:
-            raise ContextTooLong("the context was too long", limit=output.too_long)
+            raise ContextTooLong("the context was too long", limit=int(output.too_long.data.get("window", 0)))
         answer = output.answer
         if answer is not None:
             if answer.reasoning:

@@ -227,14 +227,17 @@ class ReplayConversation(Conversation):
             # The session may have been opened with another reserve later.
             same_reserve = settings.budget(window).reserve == reserve
             self.settings = settings if same_reserve else replace(settings, reserve=reserve)
-            self._marks = _marks_of(data, settings)
+        self._marks = _marks_of(data, settings)
         if isinstance(data.get("model"), str) and (self.agent.model is None or self.has_one_model):
             self.model = ReplayModel(self.recording, data["model"])
 
     @property
     def budget(self) -> Budget:
         """The tokens that the next context may have, cut at the recorded marks."""
-        high, low = self._marks or (super().budget.high, super().budget.low)
+        marks, outputs = self._marks, self.recording.outputs
+        if self.follows and outputs and outputs[-1].too_long is not None:
+            marks = _marks_of(outputs[-1].too_long.data, self.settings)
+        high, low = marks or (super().budget.high, super().budget.low)
         return replace(super().budget, high=high, low=low)
 
     def was_opened_again(self, action: Action) -> bool:

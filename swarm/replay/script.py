@@ -53,8 +53,8 @@ class RecordedReply:
     """The kind and message of the error that replaced the answer or cut it off."""
     stopped: bool = False
     """Whether the user stopped the answer there."""
-    too_long: int | None = None
-    """The server's context window in tokens, if it refused the request as too long."""
+    too_long: Record | None = None
+    """The shorter request that followed, if the server refused this one as too long."""
     results: dict[str, deque[RecordedResult]] = field(default_factory=dict)
     """The results of its calls, by their ids; an empty id is for results that do not name their call."""
 
@@ -288,7 +288,7 @@ class _Reader:
     def _read_request(self, record: Record) -> None:
         if self._asked is not None:
             # Asked again without an answer: the context was too long, and was made shorter.
-            self._action.outputs.append(RecordedReply(too_long=int(record.data.get("window", 0))))
+            self._action.outputs.append(RecordedReply(too_long=record))
         else:
             self._action.requests.append(record)
             self._action.steering.append(self._steering)

@@ -279,6 +279,11 @@ def test_a_context_that_is_too_long(limit, tmp_path):
         async with await recorder.open(ScriptedModel([long, "x"], name="gpt-4"), context_window=3000) as session:
             await ask(session, "f")
             await ask(session, "g")
+        # The marks of a cut depend on the window: a smaller one has others.
+        steps = [long, long, ContextTooLong("too long", limit=limit), "x"]
+        async with await recorder.open(ScriptedModel(steps), context_window=32_000) as session:
+            for text in ("h", "i", "j"):
+                await ask(session, text)
 
     record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")
 
