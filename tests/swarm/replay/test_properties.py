@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from recorded import Recorder, again, ask
 from swarmchat.backends import open_backend
@@ -145,7 +145,6 @@ def test_a_random_conversation_replays_as_the_same(moves, steps, window):
     asyncio.run(run())
 
 
-@settings(max_examples=25)
 @given(st.lists(MOVES, min_size=1, max_size=8), st.lists(STEPS, max_size=15))
 def test_a_random_conversation_passes_as_a_test_in_both_forms(moves, steps):
     async def run() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.replay.writing import record_answers
@@ -55,7 +55,6 @@ def kinds_of(text: bytes, *, recorded: bool) -> list[list[Any]]:
     return [[value for _, value in part if (value["type"] in ("assistant", "tool")) is recorded] for part in parts]
 
 
-@settings(max_examples=60)
 @given(files(), st.lists(st.integers(0, 3), min_size=6, max_size=6), st.integers(0, 2))
 def test_what_the_author_wrote_stays(file, counts, skipped):
     text, turns = file

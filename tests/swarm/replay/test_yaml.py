@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.replay.files import read_conversations
@@ -177,7 +177,6 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60)
 @given(st.lists(STEPS, min_size=1, max_size=3), st.sampled_from([None, True, False]))
 def test_a_yaml_file_and_its_jsonl_twin_are_the_same(steps, flow):
     lines = [{"type": "session", "name": "a"}]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from chat_rules import check_messages
 from chats import Faulty, open_session, say, sent, text_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from swarmchat.backends import Backend, BackendUnavailable, Delete, Lease, Put, Truncate, Write, open_backend
 from swarmchat.backends.testing.tools import gone, until
@@ -351,7 +351,6 @@ async def do_something(session: Session, rng: random.Random) -> None:
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=20)
 def test_whatever_is_lost_the_log_is_sound_and_the_next_process_sees_the_same(rng: random.Random) -> None:
     async def scenario() -> None:
         backend, model = open_backend("memory:"), Improvised(rng)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from chat_rules import check_messages
 from chats import Faulty, contents, open_session, say
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from swarmchat.backends import Append, Backend, BackendUnavailable, open_backend
 from swarmchat.swarm import (
@@ -214,7 +214,6 @@ _STEPS = st.one_of(
 )
 
 
-@settings(max_examples=30)
 @given(st.lists(_STEPS, max_size=12))
 @scenario
 async def test_whatever_happens_each_message_is_in_the_log_once(steps: list[Any]) -> None:

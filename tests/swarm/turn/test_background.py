@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from chat_rules import check_messages
 from chats import Faulty, open_session
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from recorded import again, calls, record_and_replay
 from swarmchat.backends import BackendError, BackendUnavailable, Delete, open_backend
@@ -311,7 +311,6 @@ class Office:
                 await self.open()
 
 
-@settings(max_examples=40)
 @given(st.lists(_STEPS, max_size=14))
 def test_whatever_happens_each_task_has_one_end_and_one_message(tmp_path_factory, steps):
     async def run() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import warm
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from recorded import again, ask, calls, record_and_replay
 from swarmchat.backends import open_backend
@@ -478,7 +478,6 @@ def test_no_task_changes_what_an_agent_sees_of_the_conversation(turns, entries_,
         asyncio.run(both(agent))
 
 
-@settings(max_examples=10)
 @given(random=st.randoms(use_true_random=False), stop_at=st.integers(1, 25))
 def test_whatever_tasks_do_side_by_side_their_replay_comes_to_the_same(tmp_path_factory, random, stop_at):
     """Tasks overtake one another, nest, fail and are stopped at any request."""
