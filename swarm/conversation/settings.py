@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from swarmchat.swarm.agents.rescue_steps import Step
 
 
-_CHANGEABLE = ("placeholder", "parameters", "rescue")
-"""The settings that can change during a session and that only a ``set`` record contains."""
+_RECORDED = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "parameters")
+_RECORDED_OF_TASKS = ("task_requests", "task_tokens", "task_depth")
+"""The settings that a replay needs and that only ``session`` and ``set`` records contain, besides the rescue."""
 
 
 def _is_size(value: object) -> bool:
@@ -129,8 +130,7 @@ class SessionSettings:
     def for_record(self, *, one_model: bool = False) -> dict[str, Any]:
         """Return the settings that a replay needs and no other record contains, except defaults."""
         default = SessionSettings()
-        names = ["reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "parameters"]
-        names += ["task_requests", "task_tokens", "task_depth"]
+        names = (*_RECORDED, *_RECORDED_OF_TASKS)
         fields = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(default, name)}
         if self.rescue is not None:
             fields["rescue"] = [step if isinstance(step, str) else step.__name__ for step in self.rescue]
@@ -139,11 +139,11 @@ class SessionSettings:
             fields["one_model"] = True
         return {"settings": fields} if fields else {}
 
-    def with_recorded(self, fields: object) -> "SessionSettings":
+    def with_recorded(self, fields: Mapping[str, Any]) -> "SessionSettings":
         """Return the settings after a ``set`` record with ``fields``; a missing field means the default."""
-        fields = fields if isinstance(fields, dict) else {}
         default = SessionSettings()
-        return replace(self, **{name: fields.get(name, getattr(default, name)) for name in _CHANGEABLE})
+        names = (*_RECORDED, *_RECORDED_OF_TASKS, "rescue")
+        return replace(self, **{name: fields.get(name, getattr(default, name)) for name in names})
 
     def budget(self, window: int, correction: float = 1.0, overhead: int = 0) -> Budget:
         """Return the budget for a context window of ``window`` tokens."""

@@ -43,6 +43,8 @@ class SessionInfo:
     """The tasks in the background that have not ended, by their ids."""
     resume_with: Mapping[str, str] | None = None
     """What a program needs to continue the session: see ``SessionSettings.resume_with``."""
+    settings: Mapping[str, Any] | None = None
+    """The settings in the last ``session`` or ``set`` record; ``None`` if an older version wrote the entry."""
     unknown: Mapping[str, Any] = field(default_factory=dict)
     """Fields of a newer version, kept unchanged."""
 
@@ -52,6 +54,8 @@ class SessionInfo:
         for name in ("resume_with", "states", "tasks", "running"):
             if not content[name]:
                 del content[name]
+        if self.settings is None:
+            del content["settings"]
         return Put(keys.session_index(self.client, self.id), encode_json({**self.unknown, **content}), ttl)
 
     def after(self, record: Record) -> "SessionInfo":
@@ -60,7 +64,9 @@ class SessionInfo:
         match record.type:
             case "session" if record.seq == 0:
                 changes = {name: record.text(name) for name in ("id", "name", "swarm", "model")}
-                changes["name"] = changes["name"] or changes["id"]
+                changes |= {"name": changes["name"] or changes["id"], "settings": _settings(record)}
+            case "set":
+                changes = {"settings": _settings(record)}
             case "rename":
                 changes = {"name": record.text("name") or self.name}
             case "request":
@@ -97,6 +103,11 @@ class SessionInfo:
 
 
 _FIELDS = tuple(each.name for each in fields(SessionInfo) if each.name != "unknown")
+
+
+def _settings(record: Record) -> Mapping[str, Any]:
+    settings = record.data.get("settings")
+    return settings if isinstance(settings, dict) else {}
 
 
 def number_of(task: str) -> int:

@@ -9,7 +9,7 @@ from swarmchat.swarm import errors
 from swarmchat.swarm.agents.replay_rules import ReplayRules
 from swarmchat.swarm.common.encoding import encode_json, short_digest
 from swarmchat.swarm.conversation.hooks import Hooks
-from swarmchat.swarm.errors import ContextTooLong, ModelError, ScriptError
+from swarmchat.swarm.errors import ContextTooLong, HookError, ModelError, RequestDenied, ScriptError
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ReasoningChunk, TextChunk, ToolCall
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import Record
@@ -52,12 +52,12 @@ class Recording:
         """The recorded tasks of the turn, by their ids."""
         self.task_results: dict[str, RecordedResult | None] = {}
         """The recorded results of the calls that gave the tasks that were begun."""
-        self._task = task
+        self.task = task
 
     def begin(self, action: Action) -> None:
         """Continue with ``action``."""
         self.action = action
-        if not self._task:
+        if not self.task:
             self.tasks = action.tasks
             self.order.expect(action.records)
         self.stop.clear()
@@ -115,9 +115,9 @@ class Recording:
 
     async def stopped_here(self, *, killed: bool = False) -> None:
         """Wait until the turn is cancelled, as the recorded one was; before that, its tasks get as far as then."""
-        await self.order.settled(self._task)
+        await self.order.settled(self.task)
         self.killed = killed
-        if not self._task:
+        if not self.task:
             self.order.cancel("")
         self.stop.set()
         await asyncio.Event().wait()
@@ -145,7 +145,7 @@ class ReplayModel:
             if answer.text:
                 yield TextChunk(answer.text)
         if output.failed is not None:
-            raise _error(*output.failed)
+            raise recorded_error(*output.failed)
         if output.stopped:
             await self._recording.stopped_here()
         if answer is not None:
@@ -185,6 +185,8 @@ class ReplayTools:
     async def approve(self, tool: "Tool", call: ToolCall) -> bool | str | Denied:
         """Whether the call was allowed in the recording; its arguments, if the user edited them."""
         result = self._results[call.id] = self._recording.next_result(call, needed=not self._real)
+        if result is not None and result.failed is not None and not (tool.gives_task and self._recording.tasks):
+            raise recorded_error(*result.failed)
         if result is not None and result.status == "denied" and result.text.startswith(DENIED_BECAUSE):
             return Denied(result.text.removeprefix(DENIED_BECAUSE))
         if result is None or result.arguments is None:
@@ -292,8 +294,24 @@ class RecordedHooks(Hooks):
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
 
+    async def before_turn(self, ctx: "Context", text: str) -> str | Denied | None:
+        """Raise the recorded error of a hook, after which the message was not sent."""
+        self._raise_last("before_turn")
+        return None
+
+    async def after_handoff(self, ctx: "Context", source: str) -> None:
+        """Raise the recorded error of a hook, after which no request followed."""
+        self._raise_last("after_handoff")
+
+    def _raise_last(self, point: str) -> None:
+        """Raise the recorded error of a hook at ``point``, if nothing follows but that."""
+        action = self._recording.action
+        if action is not None and not (action.requests or action.outputs) and (failure := action.error_of_hook(point)):
+            raise recorded_error(*failure)
+
     async def before_handoff(self, ctx: "Context", target: str) -> str | Denied | None:
         """Return the recorded target, or the recorded refusal."""
+        self._raise_last("before_handoff")
         results = self._recording.outputs[-1].results.get(ctx.call_id) if self._recording.outputs else None
         if not results:
             if self._recording.action is not None and self._recording.action.killed:
@@ -306,6 +324,9 @@ class RecordedHooks(Hooks):
     async def after_tool(self, ctx: "Context", call: ToolCall, result: str) -> str | Denied | None:
         """Return what was made of the same result of a tool that runs; a recorded result is the changed one."""
         recorded = dict(self._recording.results).get(call.id)
+        if recorded is not None and recorded.failed_after is not None:
+            await self._recording.order.settled(self._recording.task)
+            raise recorded_error(*recorded.failed_after)
         if recorded is None or recorded.replaced_digest != short_digest(result):
             return None
         reason = recorded.text.removeprefix("Error: ")
@@ -331,12 +352,12 @@ def apply_recorded_change(record: Record, conversation: "Conversation", changes:
         changes.update(key, lambda before: stored, lifetimes.session, ("state", name))
 
 
-def _error(kind: str, message: str) -> Exception:
+def recorded_error(kind: str, message: str) -> Exception:
     """Return an error with the recorded name and message, which is all that a log holds of it."""
     if kind == "ContextTooLong":
         # No window to cut to: that did not help in the recording either.
         return ContextTooLong(message, limit=1)
     known = getattr(errors, kind, None)
-    if isinstance(known, type) and issubclass(known, ModelError):
+    if isinstance(known, type) and issubclass(known, ModelError | HookError | RequestDenied):
         return known(message)
     return type(kind, (ModelError,), {})(message) if kind.isidentifier() else ModelError(message)

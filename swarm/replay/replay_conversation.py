@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any, Protocol
 
 from swarmchat.swarm.agents.replay_rules import ReplayRules
@@ -193,6 +194,12 @@ class ReplayConversation(Conversation):
         if action is not None and self.follows:
             if action.requests:
                 self.take_request(action.requests.popleft())
+                shorter = [*takewhile(lambda output: output.too_long is not None, action.outputs)]
+                if shorter and shorter[-1].too_long is not None:
+                    # The prompts are asked again for a shorter request, and draw from the same source.
+                    self._drawn = shorter[-1].too_long.data.get("drawn")
+            elif action.failed_before_request is not None:
+                self.take_request(action.failed_before_request)
             elif action.breaks_off and not action.outputs:
                 await self.recording.stopped_here(killed=action.killed)
         return await super().toolset()

@@ -50,11 +50,12 @@ from swarmchat.swarm.replay.expectations import (
     turns_with_conversions,
 )
 from swarmchat.swarm.replay.files import RecordedConversation
-from swarmchat.swarm.replay.handwritten import MOMENT, SETTINGS, WINDOWS
+from swarmchat.swarm.replay.handwritten import MOMENT
 from swarmchat.swarm.replay.judging import Judging, recorded_verdicts
 from swarmchat.swarm.replay.matchers import Matching
 from swarmchat.swarm.replay.recorded_model import Recording, ReplayModel
 from swarmchat.swarm.replay.recorded_output import recorded_output
+from swarmchat.swarm.replay.recorded_settings import recorded_settings
 from swarmchat.swarm.replay.replay_conversation import ReplayConversation
 from swarmchat.swarm.replay.script import Action, agent_after, split_actions
 from swarmchat.swarm.replay.stand_in import offered_tools, swarm_of
@@ -182,6 +183,8 @@ class _Replay:
             if record.type == "memory":
                 memory = record.data.get("value")
         info = replace(summary.info, id=_CLIENT, name=_CLIENT, client=self.client, swarm=self.swarm.name)
+        if self.live or self.conversation.by_hand:
+            info = replace(info, settings=None)
         writes: list[Write] = [*summary.stored_state.writes(info, None)]
         if isinstance(memory, dict) and memory:
             writes.append(Put(keys.memory(self.client, self.swarm.scope), encode_json(memory)))
@@ -210,11 +213,12 @@ class _Replay:
                 return self.model
             return models.setdefault(name, ReplayModel(self.recording, name))
 
+        info = await find_session(self.backend, self.client, info.id) or info
         conversation = ReplayConversation(
             self.backend,
-            await find_session(self.backend, self.client, info.id) or info,
+            info,
             self.swarm,
-            self._settings(),
+            self._settings(info),
             model_named(first),
             None if alone else model_named,
             lambda: datetime.fromisoformat(self.moment),
@@ -236,27 +240,19 @@ class _Replay:
             )
         return Session(conversation), conversation
 
-    def _settings(self) -> SessionSettings:
+    def _settings(self, info: SessionInfo) -> SessionSettings:
         # Summaries are made where the transcript has one.
-        settings = replace(self.base_settings or SessionSettings(), auto_compact=False)
-        recorded = self.conversation.about.get("settings")
-        by_hand = self.conversation.by_hand
-        if isinstance(recorded, dict):
-            names = (*SETTINGS, *WINDOWS) if by_hand else SETTINGS
-            fields = {name: value for name, value in recorded.items() if name in names}
-            if isinstance(fields.get("rescue"), list):
-                fields["rescue"] = self._steps(fields["rescue"], settings)
-            settings = replace(settings, **fields)
-        if not self.conversation.whole and not by_hand:
+        fields = self._fields(self.conversation.about if info.settings is None else {"settings": info.settings})
+        settings = replace(self.base_settings or SessionSettings(), auto_compact=False, **fields)
+        if not self.conversation.whole and not self.conversation.by_hand:
             # Another program had other limits, and took its model's answers as they were.
             settings = replace(settings, rescue=(), max_requests=10_000, max_repeats=10_000)
         return settings
 
-    def _steps(self, names: Sequence[Any], settings: SessionSettings) -> list[Any]:
-        """Return the rescue steps, with functions in place of their names where they are known."""
-        steps = [*(settings.rescue or ()), *(self.swarm.rescue or ())]
-        functions = {getattr(step, "__name__", ""): step for step in steps if callable(step)}
-        return [functions.get(name, name) for name in names]
+    def _fields(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings in a ``session`` or ``set`` record."""
+        steps = [*((self.base_settings or SessionSettings()).rescue or ()), *(self.swarm.rescue or ())]
+        return recorded_settings(data, steps, by_hand=self.conversation.by_hand)
 
     async def _perform(self, info: SessionInfo, actions: Sequence[Action]) -> list[Difference]:
         differences: list[Difference] = []
@@ -345,7 +341,7 @@ class _Replay:
                 with suppress(PinError):
                     await (session.pin if action.kind == "pin" else session.unpin)(action.turns)
             case "set":
-                await session.change_settings(session.settings.with_recorded(action.records[0].data.get("settings")))
+                await session.change_settings(session.settings.with_recorded(self._fields(action.records[0].data)))
             case "rename" | "mail" | "change" | "reset" | "given":
                 await conversation.repeat_records(action)
             case _:

@@ -41,6 +41,10 @@ class RecordedResult:
     """The digest of the tool's own result, if a hook changed or refused it."""
     drawn: Any = None
     """The times and ids that the tool drew, as `Draws` records them."""
+    failed: tuple[str, str] | None = None
+    """The kind and message of the error that ended the turn before any call of the answer was carried out."""
+    failed_after: tuple[str, str] | None = None
+    """The same of the error of a hook that saw this result, the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,17 @@ class Action:
     def all_records(self) -> list[Record]:
         """Its records, and those that tasks in the background have stored meanwhile, in the order of the log."""
         return sorted([*self.records, *(record for _, record in self.beside)], key=attrgetter("seq"))
+
+    def error_of_hook(self, point: str) -> tuple[str, str] | None:
+        """The kind and message of the error that ended the turn, if a hook at ``point`` raised it."""
+        failure = _failure(self.records)
+        return failure if failure and failure[1].startswith("the hook ") and f".{point} " in failure[1] else None
+
+    @property
+    def failed_before_request(self) -> Record | None:
+        """The error that ended the turn because no further request fits into the window, which it names."""
+        last = next((record for record in reversed(self.records) if record.type not in CHANGES), None)
+        return last if last is not None and last.type == "error" and "window" in last.data else None
 
     @property
     def is_turn(self) -> bool:
@@ -209,8 +224,9 @@ def _is_over(action: Action, record: Record) -> bool:
     if last.type == "assistant":
         return not any(calls_of(last.message))
     if last.type == "error":
-        # What tools changed in a turn that failed stands behind the error.
-        return not any(record.type == "tool" and record.data.get("status") == "ok" for record in action.records)
+        # What tools changed in a turn that failed stands behind the error, unless a request came after them.
+        kinds = [record.type if record.data.get("status", "ok") == "ok" else "" for record in action.records]
+        return "tool" not in kinds[max((n for n, kind in enumerate(kinds) if kind == "request"), default=0) :]
     return last.type not in ("request", "tool", "handoff") or action.kind == "go"
 
 
@@ -276,6 +292,7 @@ class _Reader:
                 case "error":
                     if self._asked is not None:
                         self._action.outputs.append(RecordedReply(failed=_failure([record])))
+                    self._read_failure(record)
                     self._asked, self._calls = None, False
         if self._asked is not None:
             self._action.outputs.append(RecordedReply(stopped=True))
@@ -284,6 +301,15 @@ class _Reader:
             self._action.steering.append(self._steering)
         self._action.breaks_off = self._calls
         self._action.killed = self._calls and not self._batch
+
+    def _read_failure(self, record: Record) -> None:
+        """Note which results an error of the program has ended the turn with."""
+        results = [result for result in self._batch.values() if not is_handoff(result.name)]
+        carried_out = [result for result in results if result.status in ("ok", "error")]
+        if carried_out:
+            carried_out[-1].failed_after = self._action.error_of_hook("after_tool")
+        for result in () if carried_out else results:
+            result.failed = _failure([record]) if result.status == "interrupted" else None
 
     def _read_request(self, record: Record) -> None:
         if self._asked is not None:
@@ -348,7 +374,7 @@ def _answer_of(raw: Record | None, taken: Record | None) -> Answer:
     if raw is None:
         assert taken is not None
         return _from_message(taken.message, str(data.get("finish", "stop")), data, str(data.get("reasoning", "")))
-    if raw.type == "policy":
+    if raw.type == "policy" and "bad" not in raw.data:
         return _from_message({"content": raw.data.get("text")}, "stop", data)
     usage = data if raw.data.get("usage") is None else raw.data
     message = raw.data["bad"] if isinstance(raw.data["bad"], dict) else {}

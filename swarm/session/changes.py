@@ -90,3 +90,13 @@ async def change_settings(conversation: Conversation, settings: SessionSettings)
     except BaseException:
         conversation.change_settings(old_settings)
         raise
+
+
+async def record_settings(conversation: Conversation) -> None:
+    """Record the settings if the session was opened with others than before: a replay needs them."""
+    await conversation.ready()
+    recorded, fields = conversation.info.settings, conversation.recorded_settings
+    if recorded is not None and not conversation.journal.is_new and fields.get("settings", {}) != recorded:
+        batch = conversation.batch()
+        batch.add("set", turn=conversation.journal.last_turn, **fields)
+        await conversation.commit(batch)

@@ -23,7 +23,7 @@ from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.primitives.navigation import Navigation
-from swarmchat.swarm.session.changes import begin, change_memory, change_settings, navigate, rename, reset, towards
+from swarmchat.swarm.session import changes
 from swarmchat.swarm.session.opening import (
     BackgroundLoop,
     SessionOpening,
@@ -274,6 +274,7 @@ class Session:
 
         turn = start_turn(self.conversation, message, output)
         async with self.lock, aclosing(turn) as events:
+            await changes.record_settings(self.conversation)
             for received in await take_mail(self.conversation, one_wake=False):
                 yield received
             with self.conversation.trace.turn(self.agent.name, self.info):
@@ -290,7 +291,7 @@ class Session:
         name = None if agent is None else self.swarm.agent(name_of(agent)).name
         if self.is_new:
             async with self.lock:
-                await begin(self.conversation)
+                await changes.begin(self.conversation)
         ttl = self.settings.lifetimes.session
         await tell(self.backend, self.info.client, self.info.id, text, agent=name, sender=sender, wake=wake, ttl=ttl)
 
@@ -302,6 +303,7 @@ class Session:
         from swarmchat.swarm.session.receive import receive
 
         async with self.lock, aclosing(receive(self.conversation)) as events:
+            await changes.record_settings(self.conversation)
             async for event in events:
                 yield event
 
@@ -330,32 +332,34 @@ class Session:
     @exclusive
     async def go_to(self, agent: Agent | str) -> Navigation:
         """Make ``agent`` the active one, as the user wishes; store it. Raises DefinitionError for an unknown agent."""
-        return await navigate(self.conversation, towards(self.conversation, self.swarm.agent(name_of(agent)).name))
+        return await changes.navigate(
+            self.conversation, changes.towards(self.conversation, self.swarm.agent(name_of(agent)).name)
+        )
 
     @exclusive
     async def go_back(self) -> Navigation:
         """Go back to the previous agent, if there is one; store it."""
-        return await navigate(self.conversation, self.navigation.back())
+        return await changes.navigate(self.conversation, self.navigation.back())
 
     @exclusive
     async def reset(self) -> None:
         """Stop sending the conversation so far, as a turn of its own. The log, states, memory and agent stay."""
-        await reset(self.conversation)
+        await changes.reset(self.conversation)
 
     @exclusive
     async def rename(self, name: str) -> None:
         """Give the session another name. The caller makes sure that it is free."""
-        await rename(self.conversation, clean_text(name))
+        await changes.rename(self.conversation, clean_text(name))
 
     @exclusive
     async def change_settings(self, settings: SessionSettings) -> None:
         """Use ``settings`` until the session is closed. Raises DefinitionError for unknown rescue steps."""
-        await change_settings(self.conversation, settings)
+        await changes.change_settings(self.conversation, settings)
 
     @exclusive
     async def change_memory(self, change: Callable[[Any], Awaitable[object]]) -> None:
         """Call ``change`` with the client's PersistMemory, and record what it changes. Raises ClientBanned."""
-        await change_memory(self.conversation, change)
+        await changes.change_memory(self.conversation, change)
 
     @exclusive
     async def undo(self, turns: int = 1) -> UndoResult:
@@ -379,6 +383,7 @@ class Session:
         from swarmchat.swarm.session.compaction import compact
 
         async with self.lock:
+            await changes.record_settings(self.conversation)
             return await compact(self.conversation, clean_text(focus))
 
     @exclusive

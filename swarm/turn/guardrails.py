@@ -65,6 +65,8 @@ def _refuse(
 ) -> Refused:
     # Of a refused answer, the reply is a record of its own.
     further: dict[str, Any] = {"reply": policy.message} if direction == "input" else {}
+    if recorder.answer.tool_calls:
+        further |= {"bad": recorder.answer.to_message(), "finish": recorder.answer.finish}
     if before:
         further["before"] = True
     elif banned:

@@ -11,7 +11,7 @@ from swarmchat.swarm.context.request_texts import new_texts, rules_digest
 from swarmchat.swarm.context.rotation import Rotation
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import HandedOver, TurnEnded
-from swarmchat.swarm.errors import SessionBusy
+from swarmchat.swarm.errors import OverBudget, SessionBusy
 from swarmchat.swarm.importers.record_builder import TYPES
 from swarmchat.swarm.models.base import Answer, ModelRequest
 from swarmchat.swarm.persistence.journal import Batch
@@ -213,7 +213,10 @@ class TurnRecorder:
             self.answer = Answer(partial, finish="interrupted")
             self.add_answer()
         if isinstance(error, Exception):
-            self.add("error", error={"kind": type(error).__name__, "message": str(error)})
+            # What does not fit depends on the window, which is in no request then.
+            budget = self._conversation.budget if isinstance(error, OverBudget) else None
+            room = {} if budget is None else {"window": budget.window, "reserve": budget.reserve}
+            self.add("error", error={"kind": type(error).__name__, "message": str(error)}, **room)
         # A backend that has just failed is not asked again, and nothing is stored behind another process.
         if not isinstance(error, BackendError | SessionBusy):
             await self.store()

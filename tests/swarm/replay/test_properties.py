@@ -3,6 +3,8 @@
 import asyncio
 import json
 import tempfile
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recorded import Recorder, again, ask
 from swarmchat.backends import open_backend
-from swarmchat.swarm import Agent, Context, State, Swarm, tool
-from swarmchat.swarm.errors import ContextTooLong, ModelUnavailable
+from swarmchat.swarm import Agent, Context, Policy, Session, State, Swarm, tool
+from swarmchat.swarm.errors import ContextTooLong, ModelUnavailable, SwarmError
 from swarmchat.swarm.models.base import Answer, ToolCall
 from swarmchat.swarm.models.scripted import ScriptedModel
 from swarmchat.swarm.persistence.records import parse_record
@@ -41,6 +43,10 @@ async def send_on(ctx: Context) -> str:
     return "sent"
 
 
+def today(ctx: Context) -> str:
+    return f"It is {ctx.now():%H:%M:%S}."
+
+
 async def known(ctx: Context) -> str:
     return f"{await ctx.memory.get('name', '?')}: {await ctx.state('notes').get()}"
 
@@ -49,15 +55,18 @@ TOOLS = [note, remember, send_on]
 SHOP = Swarm(
     "shop",
     [
-        Agent("desk", "Take orders.", tools=TOOLS, handoffs=["till"], system=[known]),
+        Agent("desk", "Take orders.", tools=TOOLS, handoffs=["till"], system=[known], reminder=today),
         Agent(
             "till", "Take money.", tools=TOOLS, handoffs=["desk"], validate=lambda text: "loud" if "!" in text else None
         ),
     ],
     states=[State("notes", default=list)],
+    policies=[Policy("secret", reject_output=["secret"])],
 )
 
-WORDS = st.sampled_from(["tea", "Yes!", "well, well", "word " * 40, "{}", "é 漢字", "<think>hm</think>so", ""])
+WORDS = st.sampled_from(
+    ["tea", "Yes!", "well, well", "word " * 40, "{}", "é 漢字", "<think>hm</think>so", "", "secret"]
+)
 CALLS = st.sampled_from(
     [
         ("note", '{"text":"a"}'),
@@ -96,6 +105,10 @@ MOVES = st.one_of(
     st.tuples(st.just("go"), st.sampled_from(["desk", "till"])),
     st.tuples(st.sampled_from(["back", "reset"]), st.none()),
     st.tuples(st.just("open"), st.sampled_from([450, 700, 1500])),
+    st.tuples(st.just("set"), st.sampled_from([{"placeholder": "Hm?"}, {"reserve": 90}, {"parameters": {"seed": 1}}])),
+    st.tuples(st.just("name"), st.sampled_from(["Ann", "Bob"])),
+    st.tuples(st.sampled_from(["pin", "unpin"]), st.integers(1, 3)),
+    st.tuples(st.just("compact"), st.sampled_from(["", "tea"])),
     st.tuples(st.sampled_from(["undo", "redo"]), st.integers(1, 3)),
 )
 
@@ -105,23 +118,40 @@ async def hold(recorder: Recorder, moves: list[Any], steps: list[Any], window: i
     model = ScriptedModel([lambda request: next(left, "ok")] * 2000)
     session = await recorder.open(model, context_window=window)
     for kind, what in moves:
-        match kind:
-            case "ask":
-                await ask(session, what)
-            case "go":
-                await session.go_to(what)
-            case "back":
-                await session.go_back()
-            case "reset":
-                await session.reset()
-            case "undo":
-                await session.undo(what)
-            case "redo":
-                await session.redo(what)
-            case "open":
-                await session.close()
-                session = await recorder.open(model, context_window=what)
+        with suppress(SwarmError):
+            session = await move(session, kind, what, recorder)
     await session.close()
+
+
+async def move(session: Session, kind: str, what: Any, recorder: Recorder) -> Session:
+    """Do one of the ``MOVES``; return the session to go on with."""
+    match kind:
+        case "ask":
+            await ask(session, what)
+        case "go":
+            await session.go_to(what)
+        case "back":
+            await session.go_back()
+        case "reset":
+            await session.reset()
+        case "undo":
+            await session.undo(what)
+        case "redo":
+            await session.redo(what)
+        case "set":
+            await session.change_settings(replace(session.settings, **what))
+        case "name":
+            await session.change_memory(lambda memory: memory.set("name", what))
+        case "pin":
+            await session.pin(what)
+        case "unpin":
+            await session.unpin(what)
+        case "compact":
+            await session.compact(what)
+        case "open":
+            await session.close()
+            return await recorder.open(session.model, context_window=what)
+    return session
 
 
 @given(st.lists(MOVES, min_size=1, max_size=12), st.lists(STEPS, max_size=25), st.sampled_from([450, 700, 32_000]))

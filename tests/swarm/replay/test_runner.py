@@ -8,7 +8,7 @@ import pytest
 from chats import sent
 from recorded import Recorder, again, ask, calls, record_and_replay
 from swarmchat.backends import Delete, open_backend
-from swarmchat.swarm import Agent, Context, Operator, Policy, SessionSettings, State, Swarm, tell, tool
+from swarmchat.swarm import Agent, Context, Hooks, Operator, Policy, SessionSettings, State, Swarm, tell, tool
 from swarmchat.swarm.archive.sessions import rename_session
 from swarmchat.swarm.conversation.events import Rotated
 from swarmchat.swarm.conversation.primitives import Primitives
@@ -257,6 +257,42 @@ def test_errors_of_the_model_and_of_hooks(tmp_path):
 
     record_and_replay(Swarm("s", [Agent("a", "x")]), scenario, tmp_path / "plain.jsonl")
     record_and_replay(Swarm("s", [Agent("a", "x", validate=strict)]), scenario, tmp_path / "checked.jsonl")
+
+
+@pytest.mark.parametrize(
+    "point", ["before_turn", "before_tool", "after_tool", "before_handoff", "after_handoff", "before_request"]
+)
+def test_a_hook_that_fails_ends_the_turn_where_it_did(point, tmp_path):
+    async def fails(*_):
+        raise ValueError("broken")
+
+    async def scenario(recorder):
+        steps = [calls(("note", '{"text":"a"}'), ("note", '{"text":"b"}')), calls(("transfer_to_till", "{}")), "Here."]
+        hooks = [type("Program", (Hooks,), {})()]
+        async with await recorder.open(ScriptedModel([*steps, *steps]), options={"hooks": hooks}) as session:
+            await ask(session, "hi")
+            setattr(type(hooks[0]), point, lambda self, *seen: fails())
+            await session.go_to("desk")
+            await ask(session, "again")
+            (error,) = (record.data["error"] for record in session.records if record.type == "error")
+            assert error["message"] == f"the hook Program.{point} failed: ValueError: broken"
+
+    record_and_replay(SHOP, scenario, tmp_path / "log.jsonl")
+
+
+def test_settings_of_a_later_start_are_recorded(tmp_path):
+    def ask_a_human(fault, ctx):
+        return "A colleague will write to you." if fault.cause == "empty" else None
+
+    async def scenario(recorder):
+        for settings in ({}, {"parameters": {"seed": 1}, "reserve": 90}, {"rescue": (ask_a_human,)}, {}):
+            async with await recorder.open(ScriptedModel([""] * 9), **settings) as session:
+                await ask(session, "hi")
+                await session.change_settings(replace(session.settings, placeholder="Hm?"))
+                await ask(session, "and now?")
+
+    done = record_and_replay(replace(SHOP, rescue=[ask_a_human]), scenario, tmp_path / "log.jsonl")
+    assert [record.type for record in done.records].count("set") == 7
 
 
 @pytest.mark.parametrize("limit", [None, 300, 10])

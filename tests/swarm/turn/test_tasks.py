@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -478,9 +479,11 @@ def test_no_task_changes_what_an_agent_sees_of_the_conversation(turns, entries_,
         asyncio.run(both(agent))
 
 
-@given(random=st.randoms(use_true_random=False), stop_at=st.integers(1, 25))
-def test_whatever_tasks_do_side_by_side_their_replay_comes_to_the_same(tmp_path_factory, random, stop_at):
+@given(seed=st.integers(0, 2**32), stop_at=st.integers(1, 25))
+def test_whatever_tasks_do_side_by_side_their_replay_comes_to_the_same(tmp_path_factory, seed, stop_at):
     """Tasks overtake one another, nest, fail and are stopped at any request."""
+    # Not drawn by Hypothesis: what tasks draw side by side has no order.
+    random = Random(seed)
     reader = Agent("reader", "You read.", tools=[note], system=[noted], description="Reads")
     researcher = Agent(
         "researcher", "", tools=[note, reader.as_tool(history="all")], system=[noted], description="Finds"
