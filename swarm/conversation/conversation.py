@@ -119,6 +119,7 @@ class Conversation:
         self.follow(TaskOrder())
         self.draws = self.new_draws()
         """The times and ids of prompts and conditions for the request that is prepared."""
+        self.records_settings = True  # False in a replay, which changes settings where its log does.
         self.measures_overhead = True
         """Whether requests record the tokens that the server adds for tools, and later ones are corrected by them."""
 
@@ -214,8 +215,7 @@ class Conversation:
     @property
     def recorded_settings(self) -> dict[str, Any]:
         """The settings that a replay needs, in the form they have in a record."""
-        names_models = any(agent.model for agent in self.swarm.agents)
-        return self.settings.for_record(one_model=self.has_one_model and names_models)
+        return self.settings.for_record(one_model=self.has_one_model and any(each.model for each in self.swarm.agents))
 
     async def ready(self) -> None:
         """Load the counter, and find out whether a failed commit was applied. Raises the backend's errors."""

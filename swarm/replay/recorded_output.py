@@ -22,9 +22,12 @@ def recorded_output(action: Action, *, check: bool) -> OutputType | None:
     The log holds its schema, but not the checks of a Python type: without ``check``, an answer is refused if the
     recording says so.
     """
-    request = next((record for record in action.records if record.type == "request"), None)
-    if "output" not in action.records[0].data or request is None:
+    asked, request = action.records[0], next((record for record in action.records if record.type == "request"), None)
+    if "output" not in asked.data:
         return None
+    if request is None:
+        # The turn ended before a request that would have the schema.
+        return OutputType(asked.text("output"), {}, decode_json)
     demanded = _mapping(_mapping(request.data.get("parameters")).get("response_format"))
     about = _mapping(demanded.get("json_schema"))
     schema = _mapping(about.get("schema"))

@@ -16,7 +16,7 @@ from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.hooks import HookChain
 from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.settings import SessionSettings
-from swarmchat.swarm.errors import DefinitionError
+from swarmchat.swarm.errors import DefinitionError, OverBudget
 from swarmchat.swarm.mcp.servers import matches
 from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.persistence.records import Record
@@ -198,8 +198,11 @@ class ReplayConversation(Conversation):
                 if shorter and shorter[-1].too_long is not None:
                     # The prompts are asked again for a shorter request, and draw from the same source.
                     self._drawn = shorter[-1].too_long.data.get("drawn")
-            elif action.failed_before_request is not None:
-                self.take_request(action.failed_before_request)
+            elif (failure := action.failed_before_request) is not None:
+                self.take_request(failure)
+                if "output" in action.records[0].data and not any(each.type == "request" for each in action.records):
+                    # Only a request would hold the schema of the answer, which takes part of the room.
+                    raise OverBudget(str(failure.data["error"].get("message")), needed=0, available=0)
             elif action.breaks_off and not action.outputs:
                 await self.recording.stopped_here(killed=action.killed)
         return await super().toolset()

@@ -183,7 +183,7 @@ class _Replay:
             if record.type == "memory":
                 memory = record.data.get("value")
         info = replace(summary.info, id=_CLIENT, name=_CLIENT, client=self.client, swarm=self.swarm.name)
-        if self.live or self.conversation.by_hand:
+        if self.live:
             info = replace(info, settings=None)
         writes: list[Write] = [*summary.stored_state.writes(info, None)]
         if isinstance(memory, dict) and memory:
@@ -230,6 +230,7 @@ class _Replay:
         conversation.about = about
         conversation.recorded_tools = offered_tools(self.conversation, self.swarm)
         conversation.initial_reserve = conversation.settings.reserve
+        conversation.records_settings = False
         conversation.tasks = ReplayedTasks(conversation, () if self.live else actions)
         conversation.repeat(self.recording, self.rules, real=self.mode == "tools", live=self.live)
         if not self.live:
@@ -242,7 +243,8 @@ class _Replay:
 
     def _settings(self, info: SessionInfo) -> SessionSettings:
         # Summaries are made where the transcript has one.
-        fields = self._fields(self.conversation.about if info.settings is None else {"settings": info.settings})
+        is_known = info.settings is not None and not self.conversation.by_hand
+        fields = self._fields({"settings": info.settings} if is_known else self.conversation.about)
         settings = replace(self.base_settings or SessionSettings(), auto_compact=False, **fields)
         if not self.conversation.whole and not self.conversation.by_hand:
             # Another program had other limits, and took its model's answers as they were.
@@ -342,6 +344,7 @@ class _Replay:
                     await (session.pin if action.kind == "pin" else session.unpin)(action.turns)
             case "set":
                 await session.change_settings(session.settings.with_recorded(self._fields(action.records[0].data)))
+                conversation.initial_reserve = session.settings.reserve
             case "rename" | "mail" | "change" | "reset" | "given":
                 await conversation.repeat_records(action)
             case _:

@@ -96,7 +96,8 @@ async def record_settings(conversation: Conversation) -> None:
     """Record the settings if the session was opened with others than before: a replay needs them."""
     await conversation.ready()
     recorded, fields = conversation.info.settings, conversation.recorded_settings
-    if recorded is not None and not conversation.journal.is_new and fields.get("settings", {}) != recorded:
+    changed = recorded is not None and fields.get("settings", {}) != recorded
+    if changed and conversation.records_settings and not conversation.journal.is_new:
         batch = conversation.batch()
         batch.add("set", turn=conversation.journal.last_turn, **fields)
         await conversation.commit(batch)
