@@ -1,6 +1,7 @@
 """What ``swarmchat replay`` prints: differences at once, tables of live replays, and a summary."""
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ class Report:
         self._verbose, self._as_json = verbose, as_json
         self._differences = DifferenceReport(level, colour=wants_colour(sys.stdout))
         self._errors = Renderer(colour=wants_colour(sys.stderr))
+        self._started = time.monotonic()
         self._cases: list[Case] = []
         self._failures: list[Failure] = []
         self._updated: set[Path] = set()
@@ -116,7 +118,8 @@ class Report:
     def summary(self) -> str:
         """Return one line about all results."""
         count, differing = len(self._cases), len(self.outcome.differing)
-        turns, seconds = sum(case.turns for case in self._cases), sum(case.seconds for case in self._cases)
+        # Not the sum of the cases: with several processes, they overlap.
+        turns, seconds = sum(case.turns for case in self._cases), time.monotonic() - self._started
         duration = f"({count_of(turns, 'turn')}, {seconds:.1f} s)"
         if self._cases and self._cases[0].model:
             text = self._live_summary()

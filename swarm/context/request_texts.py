@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from swarmchat.swarm.common.encoding import SHORT_DIGEST, encode_json
+from swarmchat.swarm.common.messages import REMINDER
 from swarmchat.swarm.models.base import ModelRequest
 from swarmchat.swarm.persistence.records import Record
 
@@ -52,6 +53,8 @@ class RequestTexts:
     """The texts in some logs, by part and digest."""
 
     def __init__(self, *logs: Iterable[Record]) -> None:
+        self._with_reminder: set[str] = set()
+        """The digests of the prompts whose last text is a reminder."""
         self._texts: dict[tuple[str, str], Any] = {(part, digest): [] for part, digest in _EMPTY.items()}
         for records in logs:
             for record in records:
@@ -61,17 +64,24 @@ class RequestTexts:
 
     def get(self, part: str, digest: Any) -> list[Any] | None:
         """Return the texts of the prompt, or the definitions of the tools; ``None`` if no log holds them."""
-        return self._texts.get((part, str(digest)))
+        texts = self._texts.get((part, str(digest)))
+        # The same text has another place in the request as a reminder.
+        return [*texts[:-1], f"(reminder) {texts[-1]}"] if texts and str(digest) in self._with_reminder else texts
 
     def _take(self, part: str, digest: str, value: Any) -> None:
         if isinstance(value, dict):
             value = self._restored(part, value)
         # A text that was redacted or damaged is none.
-        if part in PARTS and isinstance(value, list) and _digest_of(part, value) == digest:
-            self._texts[part, digest] = value
+        if part not in PARTS or not isinstance(value, list):
+            return
+        if _digest_of(part, value, REMINDER) == digest and part == "instructions":
+            self._with_reminder.add(digest)
+        elif _digest_of(part, value) != digest:
+            return
+        self._texts[part, digest] = value
 
     def _restored(self, part: str, value: Mapping[str, Any]) -> Any:
-        base = self.get(part, value.get("like"))
+        base = self._texts.get((part, str(value.get("like"))))
         with suppress(KeyError, TypeError, ValueError, RecursionError):
             text = "" if base is None else _as_text(base)
             return json.loads(text[: value["start"]] + value["text"] + text[len(text) - value["end"] :])
@@ -106,12 +116,15 @@ def _value_of(request: ModelRequest, part: str) -> list[Any]:
     return [json.loads(message)["content"] for message in request.messages[: request.instructions]]
 
 
-def _digest_of(part: str, value: Sequence[Any]) -> str:
+def _digest_of(part: str, value: Sequence[Any], last: str = "") -> str:
+    """Return the digest of a part of a request. ``last`` names the last message: a reminder has a name."""
     if part == "rules":
         return rules_digest(value)
-    messages = [encode_json({"role": "system", "content": text}) for text in value if part == "instructions"]
+    messages = [{"role": "system", "content": text} for text in value if part == "instructions"]
+    if messages and last:
+        messages[-1]["name"] = last
     tools = tuple(value) if part == "tools" else ()
-    return ModelRequest("", tuple(messages), tools, {}, len(messages)).parts[part][:SHORT_DIGEST]
+    return ModelRequest("", tuple(map(encode_json, messages)), tools, {}, len(messages)).parts[part][:SHORT_DIGEST]
 
 
 def _as_text(value: Any) -> str:

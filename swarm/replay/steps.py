@@ -90,6 +90,9 @@ def _turn(action: Action, *, whole: bool) -> list[Step] | None:
     if question is None or None in answers or (action.breaks_off and not outcome.refused):
         return None
     steps = [step for step in answers if step is not None]
+    if not (whole or steps):
+        # The other program ended with a question, as simulated users do to say goodbye.
+        return None
     return [("user", question), *steps, ("expect", _expected(action, outcome))]
 
 

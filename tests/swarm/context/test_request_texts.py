@@ -52,6 +52,18 @@ def test_each_text_is_written_once_also_after_a_handoff_and_another_start():
     assert function["function"]["description"] == "Price of an item: größer als 3 €."
 
 
+def test_a_reminder_is_told_from_a_prompt():
+    for agent, shown in (
+        (Agent("clerk", "You sell.", reminder="Be brief."), "(reminder) Be brief."),
+        (Agent("clerk", "You sell.", system=["Be brief."]), "Be brief."),
+    ):
+        (request,) = requests_of(Swarm("shop", [agent]), ["a"])
+        assert RequestTexts([request]).get("instructions", request.data["parts"]["instructions"]) == [
+            "You sell.",
+            shown,
+        ]
+
+
 def test_a_prompt_that_changes_a_little_is_written_as_its_difference():
     times = iter(range(100))
     swarm = Swarm("shop", [Agent("clerk", lambda ctx: f"{LONG}It is 12:{next(times):02} “now”. {LONG}")])
