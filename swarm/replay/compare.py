@@ -190,6 +190,8 @@ class Difference:
             case "status" if self.subject:
                 status = str(new).partition(":")[0]
                 return f"{self.subject} {_OUTCOMES.get(status, f'was {status}')}"
+            case "message.content" if self.type.startswith("user"):
+                return f"what {agent} is told with its task has changed"
             case "message.content" if self.subject and self.type.startswith("tool"):
                 return f"the result of {self.subject} has changed"
         return ""

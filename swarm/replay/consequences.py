@@ -82,6 +82,7 @@ class _Sorter:
         """The turns in which a call had another outcome."""
         self._tools_changed = False
         self._rules_changed = False
+        self._results_changed = False
         self._off_course = False
         """Whether other requests and answers follow than in the transcript, so that records no longer correspond."""
         self._bad_calls: set[int] = set()
@@ -103,6 +104,7 @@ class _Sorter:
         follows = self._caused and (self._off_course or self._is_consequence(kind, difference))
         self._caused = True
         self._tools_changed |= difference.field == "parts.tools"
+        self._results_changed |= kind == "tool" and difference.field == "message.content"
         self._rules_changed |= difference.field == "parts.rules" or kind == "tools"
         is_record = not difference.field and kind in ("request", "assistant", "handoff", "policy")
         self._off_course |= is_record or kind == "rescue" or difference.field in ("agent", "message.tool_calls")
@@ -113,6 +115,9 @@ class _Sorter:
             return True
         if kind == "tool" and difference.field in ("approve", "effects"):
             return self._rules_changed
+        if kind == "user":
+            # What an agent is told with its task: the conversation, with the results in it.
+            return self._results_changed
         if kind == "rescue":
             return self._tools_changed and difference.subject in _CAUSED_BY_TOOLS
         # A tool that failed changed nothing.

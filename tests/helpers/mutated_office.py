@@ -80,6 +80,7 @@ desk = Agent(
     tools=[stock, label, ask_researcher, count, note, ask_writer],
     handoffs=["clerk", "support"],
     max_tool_calls=5,
+    reminder="Be brief.",
 )
 
 swarm = Swarm(
@@ -255,6 +256,8 @@ MUTATIONS = (
         "swarm = Swarm(",
         'class Prefixed(NgramEmbedder):\n    prefixes = ("coffee ukers ", "")\n\n\nswarm = Swarm(',
     ),
+    change("a reminder", '"Be brief."', '"Be kind."'),
+    change("a reminder becomes part of the prompt", 'reminder="Be brief."', 'system=["Be brief."]'),
     change("an id in a result", "new_id('n-')", "new_id('note-')"),
     change("how a date is written in a prompt", "{ctx.now():%d %B %Y}", "{ctx.now():%d.%m.%Y}"),
     change(
