@@ -223,11 +223,18 @@ def _is_over(action: Action, record: Record) -> bool:
     last = next((record for record in reversed(action.records) if record.type not in CHANGES), action.records[0])
     if last.type == "assistant":
         return not any(calls_of(last.message))
-    if last.type == "error":
-        # What tools changed in a turn that failed stands behind the error, unless a request came after them.
-        kinds = [record.type if record.data.get("status", "ok") == "ok" else "" for record in action.records]
-        return "tool" not in kinds[max((n for n, kind in enumerate(kinds) if kind == "request"), default=0) :]
-    return last.type not in ("request", "tool", "handoff") or action.kind == "go"
+    if last.type in ("error", "tool", "request"):
+        # What tools changed stands behind the next request, or the end of a turn that failed or was stopped.
+        requests = [n for n, each in enumerate(action.records) if each.type == "request"]
+        since = requests[-2:-1] if last.type == "request" else requests[-1:]
+        return not any(map(_can_change, action.records[since[0] if since else 0 :]))
+    return last.type != "handoff" or action.kind == "go"
+
+
+def _can_change(record: Record) -> bool:
+    """Whether ``record`` is a result after which what its tool changed may stand."""
+    succeeded = record.type == "tool" and record.data.get("status", "ok") == "ok"
+    return succeeded and not is_handoff(str(record.data.get("name")))
 
 
 def agent_after(action: Action) -> str:
