@@ -20,9 +20,13 @@ def read_text_file(path: Path) -> str:
 def write_atomically(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Write ``data`` to ``path`` and sync it to the disk; after a crash the file is the old one or the new one.
 
-    A symbolic link is followed: its target is replaced. ``mode`` holds the permissions of a file that is created,
-    0o600 by default; an existing file keeps its own. Raises OSError, and leaves the old file as it was.
+    A symbolic link is followed: its target is replaced. A device or a pipe is written to, as it cannot be replaced.
+    ``mode`` holds the permissions of a file that is created, 0o600 by default; an existing file keeps its own. Raises
+    OSError, and leaves the old file as it was.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        path.write_bytes(data)
+        return
     target = path.resolve()
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:

@@ -196,6 +196,12 @@ def test_models_side_by_side_and_a_cassette(program, server, monkeypatch):
     assert len(server.chats) == 8
     tapes = b"".join(path.read_bytes() for path in (program.folder / "tape").iterdir())
     assert tapes.count(b'"answer"') == 4, "replaced answers are removed"
+    for tape in (program.folder / "tape").iterdir():
+        tape.unlink()
+        tape.symlink_to("/dev/full")
+    full = program.invoke(*live)
+    assert (full.code, len(server.chats)) == (65, 8), "it is no turn of the conversation that fails"
+    assert "cannot be written: it is no regular file; choose another --cassette folder" in full.err
 
 
 @pytest.mark.parametrize(

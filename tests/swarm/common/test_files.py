@@ -48,6 +48,16 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path):
     assert os.listdir(target.parent) == ["config.toml"]
 
 
+def test_a_pipe_is_written_to_and_stays(tmp_path):
+    """As a device is: root replaced /dev/null by a file that grew."""
+    os.mkfifo(path := tmp_path / "pipe")
+    reader = os.open(path, os.O_RDWR)
+    write_atomically(path, b"one")
+    assert os.read(reader, 9) == b"one"
+    os.close(reader)
+    assert path.is_fifo()
+
+
 def test_an_error_in_the_middle_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
