@@ -76,4 +76,4 @@ def test_a_line_hides_nothing_and_emoji_and_scripts_stay(text, shown):
 def test_exact_json_is_the_same_json_on_one_line(value, indent):
     line = exact_json(json.dumps(value, ensure_ascii=False, indent=indent))
     assert json.loads(line) == value
-    assert not any(unicodedata.category(char) == "Zs" and char != " " or char in "\r\n\t\u202e" for char in line)
+    assert not any((unicodedata.category(char) == "Zs" and char != " ") or char in "\r\n\t\u202e" for char in line)
