@@ -1,5 +1,6 @@
 """Read text files of any editor, and replace files atomically: readers see the old content or the new."""
 
+import errno
 import os
 import stat
 import tempfile
@@ -8,13 +9,20 @@ from pathlib import Path
 
 from swarmchat.swarm.common.encoding import decode_text
 
+MAX_TEXT_FILE = 4_000_000
+"""Bytes of a file of settings, of a swarm or of MCP servers, and of a command's prompt."""
+
 
 def read_text_file(path: Path) -> str:
     """Return the text of a file, decoded by `decode_text`, with ``\\n`` at the end of each line.
 
-    Raises OSError and UnicodeDecodeError.
+    Raises OSError, also for more than ``MAX_TEXT_FILE`` bytes, and UnicodeDecodeError.
     """
-    return decode_text(path.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
+    with path.open("rb") as file:
+        data = file.read(MAX_TEXT_FILE + 1)
+    if len(data) > MAX_TEXT_FILE:
+        raise OSError(errno.EFBIG, f"it has more than {MAX_TEXT_FILE:,} bytes")
+    return decode_text(data).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int | None = None) -> None:

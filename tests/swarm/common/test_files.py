@@ -1,10 +1,11 @@
-"""Writing files atomically."""
+"""Writing files atomically, and reading those of limited size."""
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
-from swarmchat.swarm.common.files import write_atomically
+from swarmchat.swarm.common.files import read_text_file, write_atomically
 
 
 def permissions(path):
@@ -79,3 +80,8 @@ def test_an_error_at_the_end_leaves_what_was_there(tmp_path):
 def test_without_a_folder_it_fails(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / "missing/file", b"new")
+
+
+def test_a_text_file_has_a_limit():
+    with pytest.raises(OSError, match="it has more than 4,000,000 bytes"):
+        read_text_file(Path("/dev/zero"))
