@@ -109,10 +109,8 @@ def _code_below(root: Path) -> Iterator[Path]:
     seen = 0
     # Python follows links to folders, and what one leads to may change.
     for folder, folders, names in os.walk(root, followlinks=True):
-        if os.path.islink(folder) and Path(folder).resolve() in (
-            above := Path(folder).parent.resolve(),
-            *above.parents,
-        ):
+        above = Path(folder).parent.resolve()
+        if os.path.islink(folder) and Path(folder).resolve() in (above, *above.parents):
             folders.clear()
             continue
         seen += len(folders) + len(names)
