@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.cli.chat.questions import QuestionPrompt
 from swarmchat.cli.slash.chat_context import ChatContext
-from swarmchat.cli.terminal.sanitize import one_line
+from swarmchat.cli.terminal.sanitize import exact_json, show_hidden
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.models.base import ToolCall
 
@@ -43,7 +43,9 @@ class Approvals:
         """
         if self._always.get(tool.name) == tool.definition:
             return True
-        arguments = one_line(call.arguments, _ARGUMENTS)
+        arguments = exact_json(call.arguments)
+        if len(arguments) > _ARGUMENTS:
+            arguments = arguments[: _ARGUMENTS - 1] + "…"
         with self._prompt.open():
             if tool.name in self._always:
                 # An MCP server may change what a tool does once it is allowed.
@@ -72,16 +74,18 @@ class Approvals:
                     if (edited := await self._edit_arguments(tool, call)) is not None:
                         return edited
                 case "?" | "(?)":
-                    arguments = call.arguments
+                    arguments = exact_json(call.arguments)
                     with suppress(ValueError):
                         arguments = json.dumps(decode_json(arguments), ensure_ascii=False, indent=2)
-                    self._renderer.page(f"{tool.name}: {tool.signature.description}\n{arguments}\n\n{_HELP}")
+                        arguments = "\n".join(map(exact_json, arguments.split("\n")))
+                    description = show_hidden(tool.signature.description)
+                    self._renderer.page(f"{tool.name}: {description}\n{arguments}\n\n{_HELP}")
 
     async def _edit_arguments(self, tool: "Tool", call: ToolCall) -> str | None:
         """Return valid arguments as the user edits them; ``None`` for Ctrl-C or Ctrl-D."""
         from swarmchat.swarm.tools.context import ArgumentsError
 
-        text = call.arguments
+        text = shown = exact_json(call.arguments)
         while True:
             try:
                 text = await self._prompt.line("arguments:", text)
@@ -91,4 +95,4 @@ class Approvals:
             except ArgumentsError as error:
                 self._renderer.error(str(error))
             else:
-                return text
+                return call.arguments if text == shown else text

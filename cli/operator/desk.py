@@ -13,7 +13,7 @@ from swarmchat.cli.errors import UsageError
 from swarmchat.cli.operator.waiting import Waiting, unreadable_line, waiting_lines, who_waits
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.replay.player import Player
-from swarmchat.cli.terminal.sanitize import one_line, sanitize
+from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import SwarmError
@@ -175,7 +175,7 @@ class DeskChat:
             raise UsageError(f"{argument!r} is no number of the list (1 to {len(self._waiting)}): /list shows it")
         ticket, info = self._waiting[numbers.index(argument)]
         self._case = await self._desk.take(ticket.client, ticket.session)
-        self._player = Player(0, sanitize(ticket.client))
+        self._player = Player(0, one_line(ticket.client, 40))
         self._renderer.remark(f"you have {one_line(ticket.client, 40)}, session {one_line(info.name, 40)}")
         await self._case.skip_to_last(_SHOWN)
         await self._follow(self._case)

@@ -14,7 +14,7 @@ from swarmchat.cli.errors import OutputLost
 from swarmchat.cli.render.activity import Activity
 from swarmchat.cli.render.thoughts import Thoughts
 from swarmchat.cli.terminal.capabilities import wants_colour
-from swarmchat.cli.terminal.sanitize import sanitize
+from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.cli.terminal.themes import paint
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ _TICK = 1 / 12
 """Seconds between two updates of the live rows."""
 _JOINED = re.compile("[\u200d\ufe0f\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 """Parts of combined emoji, which some terminals show as one and others side by side."""
+_NAME = 60
+"""Characters of the name of a sender."""
 _SHORT_NAME = 20
 """Characters of a name below which the further lines of what it says stand."""
 _PIECE = 1024
@@ -162,9 +164,9 @@ class Renderer:
             case kinds.Steered(text):
                 self.entered("you", text)
             case kinds.MailReceived(text, sender, act="said"):
-                self.entered(sanitize(sender), text)
+                self.entered(one_line(sender, _NAME), text)
             case kinds.MailReceived(text, sender, act=""):
-                self.entered(f"message from {sanitize(sender)}" if sender else "message", text)
+                self.entered(f"message from {one_line(sender, _NAME)}" if sender else "message", text)
             case kinds.TurnEnded():
                 self.end_turn()
 

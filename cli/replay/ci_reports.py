@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from swarmchat.cli.environment import environment
-from swarmchat.cli.replay.live_table import as_markdown, case_totals, comparison_rows, total_rows
+from swarmchat.cli.replay.live_table import as_markdown, case_totals, comparison_rows, inline_markdown, total_rows
 from swarmchat.cli.replay.result import Case, ReplayResult, total_dollars
 from swarmchat.cli.terminal.printing import count_of
 from swarmchat.swarm.replay.compare import Difference
@@ -168,16 +168,16 @@ def _escaped(text: str, more: str = "") -> str:
 def as_markdown_summary(outcome: Outcome, summary: str) -> str:
     """Return a Markdown text: the ``summary``, what differs and where, and for a live replay the tables."""
     failed = bool(outcome.differing or outcome.failures)
-    lines = [f"### {'❌' if failed else '✅'} swarmchat replay", "", _inline(summary), ""]
+    lines = [f"### {'❌' if failed else '✅'} swarmchat replay", "", inline_markdown(summary), ""]
     for failure in outcome.failures:
-        lines += [f"- `{failure.path}`: {_inline(failure.reason)}"]
+        lines += [f"- {_as_code(str(failure.path))}: {inline_markdown(failure.reason)}"]
     lines += [""] if outcome.failures else []
     for group in outcome.groups[:_MOST_DETAILS]:
         first = group[0]
         diff = [line.replace("```", "ˋˋˋ") for line in first.differences[0].diff()]
         count = f"{count_of(len(group), 'conversation')}: " if len(group) > 1 else ""
-        places = ", ".join(f"`{case.where}`" for case in group[:_MOST_DETAILS])
-        title = f"{count}{_inline(_headline(first))}"
+        places = ", ".join(_as_code(case.where) for case in group[:_MOST_DETAILS])
+        title = f"{count}{inline_markdown(_headline(first))}"
         lines += [f"<details><summary>{title}</summary>", "", places, ""]
         lines += ["```diff", *diff, "```", ""] if diff else []
         lines += ["</details>", ""]
@@ -192,7 +192,7 @@ def _live_tables(cases: Sequence[Case]) -> Iterator[str]:
             by_place.setdefault(case.where, []).append(case)
     for where, same_place in by_place.items():
         rows = [*comparison_rows(same_place), *case_totals(same_place)]
-        yield from (f"**{_inline(where)}**", "", *as_markdown(rows), "")
+        yield from (f"**{inline_markdown(where)}**", "", *as_markdown(rows), "")
     if len(by_place) > 1:
         yield from (*as_markdown(total_rows(cases)), "")
 
@@ -208,5 +208,5 @@ def _lines(case: Case) -> list[str]:
     return [*lines, f"and {follows:,} that {'follows' if follows == 1 else 'follow'} from it"] if follows else lines
 
 
-def _inline(text: str) -> str:
-    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").split())
+def _as_code(text: str) -> str:
+    return f"`{' '.join(text.replace('`', 'ˋ').split())}`"

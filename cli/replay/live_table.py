@@ -55,9 +55,14 @@ def aligned(rows: Sequence[Row]) -> Iterator[str]:
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
+def inline_markdown(text: str) -> str:
+    """Return ``text`` for a line of Markdown: without line breaks and HTML."""
+    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").split())
+
+
 def as_markdown(rows: Sequence[Row]) -> list[str]:
     """Return the rows as a Markdown table."""
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(inline_markdown(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
     return [lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]]
 
 

@@ -1,5 +1,6 @@
 """Replay the conversations of files in their order, and report the results."""
 
+import secrets
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -52,6 +53,8 @@ async def replay_transcripts(request: ReplayRequest, workers: Sequence[Worker] =
     settings = wiring.apply_settings(request.store_flags)
     if request.mode == "live" and not request.models:
         settings = await choose_model(settings)
+    resume = secrets.token_hex()
+    _to_github(request, f"::stop-commands::{resume}")
     try:
         async with AsyncExitStack() as stack:
             replayer = await stack.enter_async_context(open_replayer(request, settings))
@@ -62,6 +65,7 @@ async def replay_transcripts(request: ReplayRequest, workers: Sequence[Worker] =
             await run.replay_all()
     finally:
         report.clear_progress()
+        _to_github(request, f"::{resume}::")
         _write_reports(request, report)
     if not report.outcome.cases and not run.errors:
         raise UsageError("no conversation is selected: look at -k and --tag")
@@ -87,10 +91,15 @@ def _write_reports(request: ReplayRequest, report: Report) -> None:
                 file.write(text)
         except OSError as error:
             raise TranscriptError(f"{request.summary} cannot be written: {error.strerror or error}") from error
-    for line in github_annotations(outcome) if request.github else ():
-        print(line, file=sys.stderr if request.as_json else sys.stdout, flush=True)
+    _to_github(request, *github_annotations(outcome))
     for model in {case.model for case in outcome.cases if request.refresh and request.cassette}:
         Cassette(request.cassette or Path(), model).compact()
+
+
+def _to_github(request: ReplayRequest, *commands: str) -> None:
+    """Print commands for the log of GitHub Actions, which obeys them in any text that is printed, such as an answer."""
+    for command in commands if request.github else ():
+        print(command, file=sys.stderr if request.as_json else sys.stdout, flush=True)
 
 
 @dataclass(frozen=True)

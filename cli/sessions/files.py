@@ -130,11 +130,6 @@ def _open_output(output: Path | None) -> Iterator[BinaryIO | _Screen]:
             yield _Screen() if sys.stdout.isatty() else sys.stdout.buffer
             sys.stdout.flush()
             return
-        if output.exists() and not output.is_file():
-            # Write to a device or a pipe; never replace it.
-            with output.open("wb") as device:
-                yield device
-            return
         content = BytesIO()
         yield content
         write_atomically(output, content.getvalue())

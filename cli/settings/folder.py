@@ -96,6 +96,8 @@ def digest_of(path: Path, content: Mapping[str, Any]) -> str:
         root = named if named.is_dir() else named.parent
         for file in _code_below(root):
             with suppress(OSError):
+                if not file.is_file():
+                    continue
                 content_of_file = file.read_bytes()
                 if file.parent.name != _CACHE or not _is_of_python(content_of_file):
                     digest.update(f"\n{file.relative_to(root)}\n".encode("utf-8", "replace") + content_of_file)
@@ -105,7 +107,12 @@ def digest_of(path: Path, content: Mapping[str, Any]) -> str:
 def _code_below(root: Path) -> Iterator[Path]:
     """Yield the files below ``root`` that a program there can import, and TOML files."""
     seen = 0
-    for folder, folders, names in os.walk(root):
+    # Python follows links to folders, and what one leads to may change.
+    for folder, folders, names in os.walk(root, followlinks=True):
+        above = Path(folder).parent.resolve()
+        if os.path.islink(folder) and Path(folder).resolve() in (above, *above.parents):
+            folders.clear()
+            continue
         seen += len(folders) + len(names)
         if seen > _MAX_FILES:
             raise ConfigError(

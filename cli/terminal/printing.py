@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from swarmchat.cli.terminal.sanitize import sanitize
+from swarmchat.cli.terminal.sanitize import sanitize, show_hidden
 
 
 def print_values(values: Mapping[str, Any], as_json: bool) -> None:
@@ -48,4 +48,4 @@ def duration(seconds: float) -> str:
 def as_line(value: Any) -> str:
     """Return a text, or any other value as JSON, as one line that is safe to print."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return " ".join(sanitize(text).splitlines())
+    return " ".join(sanitize(show_hidden(text)).splitlines())

@@ -72,7 +72,7 @@ def read_toml(path: Path) -> Swarm:
     try:
         content = decode_toml(read_text_file(path))
     except (OSError, ValueError) as error:
-        raise DefinitionError(f"{path}: {error}") from error
+        raise DefinitionError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     try:
         return _Reader(path, content).swarm()
     except DefinitionError as error:

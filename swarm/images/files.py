@@ -16,8 +16,10 @@ MAX_SENT = 4_000_000
 MAX_SIDE = 2048
 """The most pixels of a side that is sent: OpenAI scales larger images to that
 (https://platform.openai.com/docs/guides/images-vision)."""
-MAX_PIXELS = 80_000_000
-"""The most pixels that are decoded: each takes 4 bytes."""
+MAX_PIXELS = {"image/jpeg": 50_000_000, "image/webp": 12_000_000}
+"""The most pixels of a type that are decoded, which takes up to 7 bytes each of a JPEG and 17 of a WebP."""
+MAX_OTHER_PIXELS = 25_000_000
+"""The same of PNG and GIF, which take up to 9 bytes each."""
 MAX_MESSAGE = 40_000_000
 """The most bytes of the images of one message: OpenAI takes 50 MB in a request, in base64."""
 DETAILS = ("low", "high", "auto")
@@ -92,9 +94,11 @@ def _ready(data: bytes) -> tuple[bytes, Header]:
     header = read_header(data)
     if len(data) > MAX_FILE:
         raise ImageError(f"it has more than {MAX_FILE:,} bytes: make it smaller")
-    if header.width * header.height > MAX_PIXELS:
+    most = MAX_PIXELS.get(header.type, MAX_OTHER_PIXELS)
+    if header.width * header.height > most:
+        kind = header.type.removeprefix("image/")
         raise ImageError(
-            f"it has {header.width:,} × {header.height:,} pixels, more than {MAX_PIXELS:,}: make it smaller"
+            f"it has {header.width:,} × {header.height:,} pixels, more than the {most:,} of a {kind}: make it smaller"
         )
     if header.animated:
         raise ImageError("it is animated, and models see one picture: save a frame of it as PNG")

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _QUALITY = 85
+_DECODED = 1.5
+"""How many times larger than needed a JPEG is decoded at least: its own scaling is coarse."""
 _SMALLER = 0.75
 """What the sides are multiplied with until an image is small enough."""
 
@@ -31,22 +33,24 @@ def checked(data: bytes, side: int, size: int) -> bytes:
 
     try:
         with Image.open(BytesIO(data)) as image:
-            image.load()
             is_photo = image.format == "JPEG"
-            upright = ImageOps.exif_transpose(image)
             turned = image.getexif().get(0x0112, 1) != 1
+            if max(image.size) <= side:
+                image.load()
+                if not turned and len(data) <= size:
+                    return data
+            # Before anything else is done with it: a JPEG is then decoded smaller, and nothing is copied at full size.
+            image.thumbnail((side, side), reducing_gap=_DECODED)
+            ImageOps.exif_transpose(image, in_place=True)
     except Exception as error:
         # Each format's plugin raises errors of its own.
         raise ImageError(f"the image is damaged: {error}; open and save it again") from error
-    if not turned and max(upright.size) <= side and len(data) <= size:
-        return data
     while True:
-        if max(upright.size) > side:
-            upright.thumbnail((side, side))
-        smaller = _encoded(upright, is_photo, size)
+        smaller = _encoded(image, is_photo, size)
         if len(smaller) <= size:
             return smaller
-        side = int(max(upright.size) * _SMALLER)
+        side = int(max(image.size) * _SMALLER)
+        image.thumbnail((side, side))
 
 
 def _encoded(image: "Image.Image", is_photo: bool, size: int) -> bytes:

@@ -367,7 +367,7 @@ class _Replay:
             try:
                 await turn
             except (SwarmError, asyncio.CancelledError) as error:
-                if isinstance(error, McpError) or (self.live and isinstance(error, ModelError)):
+                if isinstance(error, McpError | TranscriptError) or (self.live and isinstance(error, ModelError)):
                     raise
         finally:
             turn.cancel()

@@ -104,7 +104,8 @@ def test_a_process_that_dies_and_ctrl_c(program, suite):
 def test_reports_for_github(program, suite):
     environment = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(program.folder.parent)}
     done = program.run("replay", ".", "--summary", "summary.md", env=environment)
-    annotations = [line for line in done.out.splitlines() if line.startswith("::")]
+    stop, resume, *annotations = [line for line in done.out.splitlines() if line.startswith("::")]
+    assert stop == f"::stop-commands::{resume.strip(':')}", "GitHub obeys no text that is replayed"
     assert annotations[0].startswith(
         "::error file=work/c.jsonl,line=2,title=replay%3A c.jsonl::c.jsonl, line 2: the type"
     )
@@ -134,11 +135,14 @@ def test_reports_for_github(program, suite):
         "actual": [],
         "follows": False,
     }
+    (program.folder / "x`<y.jsonl").write_text("{}\n")
     program.run("replay", "a.jsonl", "--summary", "summary.md")
+    program.run("replay", "x`<y.jsonl", "--summary", "summary.md")
     summary = (program.folder / "summary.md").read_text("utf-8")
     assert summary.startswith("### ❌ swarmchat replay\n\n2 of 3 conversations are the same (")
     assert "- `c.jsonl`: c.jsonl, line 2: the type is 'usr'" in summary
     assert "`b.jsonl::third, 100%`" in summary
+    assert "- `xˋ<y.jsonl`: x`&lt;y.jsonl, line 1: " in summary
     assert "### ✅ swarmchat replay\n\nthe conversation is the same (" in summary, "it is appended"
 
 
@@ -196,6 +200,12 @@ def test_models_side_by_side_and_a_cassette(program, server, monkeypatch):
     assert len(server.chats) == 8
     tapes = b"".join(path.read_bytes() for path in (program.folder / "tape").iterdir())
     assert tapes.count(b'"answer"') == 4, "replaced answers are removed"
+    for tape in (program.folder / "tape").iterdir():
+        tape.unlink()
+        tape.symlink_to("/dev/full")
+    full = program.invoke(*live)
+    assert (full.code, len(server.chats)) == (65, 8), "it is no turn of the conversation that fails"
+    assert "cannot be written: it is no regular file; choose another --cassette folder" in full.err
 
 
 @pytest.mark.parametrize(

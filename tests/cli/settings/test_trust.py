@@ -200,11 +200,15 @@ def test_a_chat_asks_once_and_again_after_a_change(repository):
 
 @pytest.mark.parametrize("swarm", ["evil.py", "evil:swarm", "shop", "./shop/swarm.toml", "shop.desk:swarm"])
 @pytest.mark.parametrize(
-    "changed", ["tools.py", "inner/more.py", "inner/__pycache__/more.cpython-311.pyc", "inner/x.so"]
+    "changed", ["tools.py", "inner/more.py", "inner/__pycache__/more.cpython-311.pyc", "inner/x.so", "linked/x.py"]
 )
 def test_consent_is_for_all_that_a_swarm_can_import(swarm, changed, tmp_path):
     shop = tmp_path / "shop"
     root = tmp_path if swarm.startswith("evil") else shop
+    # Links to a folder that Python cannot name, back, and to what has no end.
+    for link, target in (("linked", ".hidden"), ("back", "."), ("zero.py", "/dev/zero")):
+        (root / ".hidden").mkdir(parents=True, exist_ok=True)
+        (root / link).symlink_to(target)
     for file in (tmp_path / "evil.py", shop / "swarm.toml", root / changed):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"1234\1\0\0\0")

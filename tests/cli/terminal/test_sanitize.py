@@ -1,11 +1,12 @@
 """What others wrote cannot control the terminal."""
 
+import json
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmchat.cli.terminal.sanitize import one_line, sanitize
+from swarmchat.cli.terminal.sanitize import exact_json, one_line, sanitize
 
 # Any text, with what is dangerous far more often than chance would have it.
 HOSTILE = st.text(st.one_of(st.characters(), st.sampled_from("\x1b\x07\x9b\r\n\t\x00\u202e\u2028[]0;mA")))
@@ -54,3 +55,25 @@ def test_a_line_that_was_cut_says_so():
     assert one_line("one  two\nthree", 20) == "one two three"
     assert one_line("one two three", 8) == "one two…"
     assert one_line(" " * 1000 + "x", 8) == "…"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ann\u200b", r"ann\u200b"),
+        ("a\u202enimda", r"a\u202enimda"),
+        ("x\U000e0041", r"x\udb40\udc41"),
+        ("x\ufe0f \u3164 a\u00adb", r"x\ufe0f \u3164 a\u00adb"),
+        ("a\u200cb 💻\u200dx", r"a\u200cb 💻\u200dx"),
+        ("👩\u200d💻 ❤\ufe0f 1\ufe0f\u20e3 می\u200cخواهم", "👩\u200d💻 ❤\ufe0f 1\ufe0f\u20e3 می\u200cخواهم"),
+    ],
+)
+def test_a_line_hides_nothing_and_emoji_and_scripts_stay(text, shown):
+    assert one_line(text, 80) == shown
+
+
+@given(st.dictionaries(HOSTILE, HOSTILE), st.none() | st.integers(1, 2))
+def test_exact_json_is_the_same_json_on_one_line(value, indent):
+    line = exact_json(json.dumps(value, ensure_ascii=False, indent=indent))
+    assert json.loads(line) == value
+    assert not any((unicodedata.category(char) == "Zs" and char != " ") or char in "\r\n\t\u202e" for char in line)

@@ -1,10 +1,11 @@
-"""Writing files atomically."""
+"""Writing files atomically, and reading those of limited size."""
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
-from swarmchat.swarm.common.files import write_atomically
+from swarmchat.swarm.common.files import read_text_file, write_atomically
 
 
 def permissions(path):
@@ -48,6 +49,16 @@ def test_a_link_stays_and_its_target_is_replaced(tmp_path):
     assert os.listdir(target.parent) == ["config.toml"]
 
 
+def test_a_pipe_is_written_to_and_stays(tmp_path):
+    """As a device is: root replaced /dev/null by a file that grew."""
+    os.mkfifo(path := tmp_path / "pipe")
+    reader = os.open(path, os.O_RDWR)
+    write_atomically(path, b"one")
+    assert os.read(reader, 9) == b"one"
+    os.close(reader)
+    assert path.is_fifo()
+
+
 def test_an_error_in_the_middle_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
@@ -69,3 +80,8 @@ def test_an_error_at_the_end_leaves_what_was_there(tmp_path):
 def test_without_a_folder_it_fails(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / "missing/file", b"new")
+
+
+def test_a_text_file_has_a_limit():
+    with pytest.raises(OSError, match="it has more than 4,000,000 bytes"):
+        read_text_file(Path("/dev/zero"))

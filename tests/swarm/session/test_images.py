@@ -3,12 +3,14 @@
 import asyncio
 import json
 from dataclasses import replace
+from io import BytesIO
 
 import pytest
 from chat_rules import check_messages
 from chats import ticking_clock
 from model_server import failure, model_server, text, tool_calls
 from pictures import picture, picture_url
+from PIL import Image
 from recorded import Recorder, again, calls
 from swarmchat.backends import Append, Delete, open_backend
 from swarmchat.swarm import (
@@ -285,6 +287,7 @@ def test_a_summary_names_the_images_and_a_repair_keeps_them(cat):
         (picture("GIF", frames=3), "animated"),
         (picture("WEBP", frames=3), "animated"),
         (picture("BMP"), "BMP image, expected PNG"),
+        (picture("GIF")[:6] + b"\xff" * 4 + picture("GIF")[10:], "65,535 pixels, more than the 25,000,000 of a gif"),
         (b"%PDF-1.7 ", "PDF document, expected PNG"),
         (b"hello", "no image, expected PNG"),
         (b"", "no image, expected PNG"),
@@ -310,6 +313,12 @@ def test_a_large_image_is_scaled(tmp_path):
     path = tmp_path / "wide.png"
     path.write_bytes(picture(width=3000, height=20))
     assert image_file(path)["image"]["width"] == 2048
+    # A photo of a camera that was held upright, which is decoded at a smaller scale.
+    turned, output = Image.Exif(), BytesIO()
+    turned[0x0112] = 6
+    Image.new("RGB", (6200, 310)).save(output, "JPEG", exif=turned)
+    path.write_bytes(output.getvalue())
+    assert (image_file(path)["image"]["width"], image_file(path)["image"]["height"]) == (102, 2048)
     with pytest.raises(ImageError, match="cannot be read: No such file"):
         image_file(tmp_path / "none.png")
 
