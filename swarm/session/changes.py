@@ -94,10 +94,10 @@ async def change_settings(conversation: Conversation, settings: SessionSettings)
 
 async def record_settings(conversation: Conversation) -> None:
     """Record the settings if the session was opened with others than before: a replay needs them."""
-    await conversation.ready()
     recorded, fields = conversation.info.settings, conversation.recorded_settings
     changed = recorded is not None and fields.get("settings", {}) != recorded
     if changed and conversation.records_settings and not conversation.journal.is_new:
+        await conversation.ready()
         batch = conversation.batch()
         batch.add("set", turn=conversation.journal.last_turn, **fields)
         await conversation.commit(batch)
