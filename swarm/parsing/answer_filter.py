@@ -10,8 +10,9 @@ from swarmchat.swarm.parsing import formats
 from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext
 from swarmchat.swarm.parsing.call_finder import CallFinder, Leak
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
+from swarmchat.swarm.parsing.line_calls import PYTHONIC
 from swarmchat.swarm.parsing.mark_spellings import ESCAPED, PlainText, plain_text
-from swarmchat.swarm.parsing.questions import asks_about_calls, asks_hypothetically
+from swarmchat.swarm.parsing.questions import asks_about_calls, asks_for_code, asks_hypothetically
 from swarmchat.swarm.tools.toolset import Toolset
 
 Piece = TextChunk | ReasoningChunk | Leak
@@ -28,6 +29,7 @@ _SENTENCE_ENDS = ".!?…:。！？)"
 _REST_OF_LINE = lazy_pattern(r"[ \t]*+(?:(?P<more>[^\s<\[&(\\])|)")
 _LINE_END = lazy_pattern(r"[ \t]*\r?\n")
 _SPACE = lazy_pattern(r"\s*+")
+_PROGRAM = lazy_pattern(r"(?:`{3,20}|~{3,20})[ \t]*(?:py(?:thon)?|js|javascript|bash|te?xt|plaintext)?[ \t]*\r?\n|\w")
 
 
 class AnswerFilter:
@@ -151,7 +153,7 @@ class AnswerFilter:
                 refuted = max(no.position, refuted)
         if bare_call:
             leak, end = bare_call
-            if leak.calls and self._is_example:
+            if leak.calls and (self._is_example or (_PROGRAM.match(text, position) and self._wants_program(leak))):
                 return self._say(position, end)
             leak = leak.as_example() if self._supposes else leak
             is_sure = all(call.name in self.toolset.names and not call.is_example for call in leak.calls)
@@ -242,6 +244,10 @@ class AnswerFilter:
     def _supposes(self) -> bool:
         """Whether the question is hypothetical, so that calls in the answer are neither carried out nor shown."""
         return asks_hypothetically(self._question, self.toolset.names)
+
+    def _wants_program(self, leak: Leak) -> bool:
+        """Whether the question asks for a program, and ``leak`` is one: neither JSON nor a form of a chat template."""
+        return leak.format in ("fenced call", PYTHONIC) and asks_for_code(self._question)
 
     @property
     def _is_example(self) -> bool:

@@ -100,6 +100,24 @@ _ABOUT_TOOLS = lazy_pattern(
     r"|hai|avete|puoi|tem|você|pode\w*)\b",
     re.IGNORECASE,
 )
+# Not "a discount code", "a letter about the program" or "a Python book".
+_OBJECT = r"(?: (?!to\b|about\b|that\b|for\b|with\b|at\b|of\b|on\b|in\b|and\b)[\w-]+){0,5}?"
+_LANGUAGE = r"(?:python|javascript|typescript)(?: (?:that|which|to|for|code|functions?|program)\b|\W*\Z)"
+_FOR_CODE = lazy_pattern(
+    rf"\b(?:write|draft|program|code){_OBJECT} (?:{_LANGUAGE}|(?:scripts?|snippets?|functions?|program|one-liner)\b)"
+    rf"|\b(?:show|give|generate|create|make|produce|need|want|print|see|have){_OBJECT}"
+    rf" (?:{_LANGUAGE}|(?:scripts?(?! of)|snippets?|one-liner|pseudocode)\b)"
+    r"|\b(?:write|draft)(?: me| us)?(?: some| the| a piece of)? code\b|\b(?:sample|example|source) code\b"
+    r"|\b(?:in|with|using) (?:python|javascript|typescript)\b"
+    r"|\b(?:schreib|écri|escrib|scriv|escrev)\w*\b[^.?!]{0,60}"
+    r"\b(?:code|python|javascript|skript|script\w*|programm|programme|programa|código|codice|fonction|funktion"
+    r"|funci[oó]n|funzione|função)\b",
+    re.IGNORECASE,
+)
+# Then the code is not all that is wanted.
+_RUNS_CODE = lazy_pattern(
+    r"\b(?:run|execute|test|try|save|send|use) (?:it|them|this|that|the (?:code|script|program))\b", re.IGNORECASE
+)
 _LAST_SENTENCE = lazy_pattern(r"(?s:.*)[.?!]\s+(?P<sentence>[^.?!\n]{2,200})[.!]*\s*\Z")
 _ASKS_FOR_WORDS = lazy_pattern(
     r"\W*(?:please |then |and |but )*(?:tell|explain|describe|show|say|answer|write|give|list|print|just|only|don't"
@@ -132,6 +150,12 @@ def asks_hypothetically(question: str, names: Iterable[str]) -> bool:
     if _names_one(question, written) and _ABOUT_NAMED.search(question):
         return True
     return _is_of(question, _HYPOTHETICAL) or _is_of(question, _ABOUT_TOOLS)
+
+
+def asks_for_code(question: str) -> bool:
+    """Tell whether ``question`` asks for a program, in which a call of a tool is a line of it."""
+    question = _shortened(question)
+    return not _RUNS_CODE.search(question) and _is_of(question, _FOR_CODE)
 
 
 def _shortened(question: str) -> str:

@@ -318,6 +318,22 @@ def test_a_call_in_answer_to_a_hypothetical_question_is_neither_carried_out_nor_
     assert "example" in problem
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'get_weather(city="Paris")',
+        '```python\nget_weather(city="Paris")\n```',
+        'So:\n```\nget_weather(city="Paris")\n```',
+    ],
+)
+def test_a_program_that_was_asked_for_is_shown_and_not_carried_out(text: str) -> None:
+    question = "Write me Python that calls get_weather."
+    assert outcomes(text, question) == [(text, [])]
+    assert [calls for _, calls in outcomes(text, "What is the weather in Paris?")] == [RUNS]
+    assert outcomes(f"```json\n{CALL}\n```", question) == [("", RUNS)]
+    assert outcomes('```tool_code\nget_weather(city="Paris")\n```', question) == [("", RUNS)]
+
+
 def test_json_that_was_asked_for_is_no_call_of_an_unknown_tool() -> None:
     text = '{"name": "get_wether", "arguments": {"city": "Paris"}}'
     assert outcomes(text, "Give me this as JSON, please.") == [(text, [])]

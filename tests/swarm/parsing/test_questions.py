@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from swarmchat.swarm.parsing.questions import asks_about_calls, asks_hypothetically
+from swarmchat.swarm.parsing.questions import asks_about_calls, asks_for_code, asks_hypothetically
 
 DATA = Path(__file__).parent / "data" / "questions.jsonl"
 QUESTIONS = [json.loads(line) for line in DATA.read_text("utf-8").splitlines()]
@@ -26,6 +26,31 @@ def test_nine_of_ten_hypothetical_questions_are_recognized() -> None:
     assert len(questions) >= 180
     missed = [question for question in questions if not is_no_request(question)]
     assert len(missed) <= len(questions) / 10, missed
+
+
+def test_a_question_that_asks_for_a_program() -> None:
+    for question in (
+        "write me Python that calls get_weather",
+        "Write a small Python snippet which orders tea",
+        "give me a script that prints the weather in Paris",
+        "How do I print the weather in Python?",
+        "Write code that orders tea",
+        "show me some example code for ordering tea",
+        "Schreib mir ein Skript, das Tee bestellt",
+    ):
+        assert asks_for_code(question), question
+    for question in (
+        *(each["question"] for each in QUESTIONS),
+        "what discount code can I use?",
+        "show me the code of my booking",
+        "generate a discount code for Ann",
+        "sign me up for the loyalty program",
+        "Write an email to Bob about the new program",
+        "I want a book about Python",
+        "Write a Python script that sorts and save it",
+        "Write a script that sums 1 to 9. Then order tea.",
+    ):
+        assert not asks_for_code(question), question
 
 
 def test_a_long_question_is_read_at_both_ends() -> None:
