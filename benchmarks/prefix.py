@@ -153,7 +153,7 @@ def _cut(messages: Chat, budget: Budget) -> list[_Sent]:
                 builder.groups, counter=counter, budget=budget, system=system, first_kept=first_kept
             )
             first_kept = context.rotation.first_kept if context.rotation else first_kept
-            groups = [(str(group.seq), group.tokens(counter)) for group in context.kept]
+            groups = [(str(group.seq), group.tokens(counter)) for group in context.groups]
             requests.append([("system", counter.message(SYSTEM)), *groups])
         builder.feed(record)
     return requests

@@ -228,7 +228,7 @@ def _opening(backend: Backend, name: str, *, kept: int | None = None, window: in
         session = await _open(backend, name, window=window)
         context = await session.context()
         seconds = time.perf_counter() - started
-        assert kept in (None, len(context.kept)), len(context.kept)
+        assert kept in (None, len(context.groups)), len(context.groups)
         await session.close()
         return seconds
 

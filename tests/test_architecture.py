@@ -100,6 +100,10 @@ HEAVY = (
 
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 70
+VAGUE_NAMES = frozenset(
+    {"found", "told", "said", "made", "kept", "given", "wanted", "begun", "beside", "gone", "taken"}
+)
+"""Names that say how a value came about, and not what it is."""
 
 
 @dataclass(frozen=True)
@@ -301,3 +305,11 @@ def test_modules_and_functions_are_short():
                 assert node.end_lineno
                 length = node.end_lineno - node.lineno + 1
                 assert length <= LONGEST_FUNCTION, f"{module.place}: {node.name} has {length} lines"
+
+
+def test_variables_are_named_for_what_they_hold():
+    for module in MODULES:
+        for node in ast.walk(module.tree()):
+            is_bound = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            name = node.id if is_bound else node.arg if isinstance(node, ast.arg) else ""
+            assert name not in VAGUE_NAMES, f"{module.place}:{node.lineno} names a variable {name!r}: say what it holds"

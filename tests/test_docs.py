@@ -216,7 +216,7 @@ def test_the_example_of_a_cut_is_right():
     context = build_context(
         groups, counter=counter_for("gpt-4o"), budget=Budget(140, 20), first_kept=cut.data["first_kept"]
     )
-    seqs = ", ".join(str(group.seq) for group in context.kept[:-1]) + f" and {context.kept[-1].seq}"
+    seqs = ", ".join(str(group.seq) for group in context.groups[:-1]) + f" and {context.groups[-1].seq}"
     assert f"the records {seqs}, and the next question" in page
 
 

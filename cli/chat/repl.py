@@ -226,7 +226,7 @@ class Repl:
     async def _send(self, message: "Asked", draft: str) -> None:
         """Run a turn; if ``message`` could not be stored, put ``draft``, as it was typed, back at the prompt."""
         session, turns, problem = self._chat.session, self._chat.session.info.highest_turn, ""
-        begun = time.monotonic()
+        start = time.monotonic()
         work = self._follow(session.run_turn(message))
         try:
             await self._stoppable(work, lambda: _stop_remark(session, turns))
@@ -243,7 +243,7 @@ class Repl:
                 self._renderer.remark(
                     "the answer is not stored yet; it will be, with your next message or when you leave"
                 )
-        self._notify(time.monotonic() - begun)
+        self._notify(time.monotonic() - start)
         if problem and not _has_turn(session, turns):
             self._prefill = draft
             self._renderer.remark(f"your message {problem}; it is back at the prompt")

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -22,12 +22,18 @@ class Check:
     group: str
     name: str
     status: Status
-    found: str
+    finding: str
     advice: str = ""
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return the check as it appears in JSON, safe to print."""
-        return {**asdict(self), "found": one_line(self.found, 600), "advice": one_line(self.advice, 600)}
+        return {
+            "group": self.group,
+            "name": self.name,
+            "status": self.status,
+            "found": one_line(self.finding, 600),
+            "advice": one_line(self.advice, 600),
+        }
 
 
 class Checks(list[Check]):
@@ -37,18 +43,18 @@ class Checks(list[Check]):
         super().__init__()
         self.group = group
 
-    def add(self, status: Status, name: str, found: str, advice: str = "") -> None:
+    def add(self, status: Status, name: str, finding: str, advice: str = "") -> None:
         """Append a check. ``skipped`` is for what was not checked, or is missing and need not be there."""
-        self.append(Check(self.group, name, status, found, advice))
+        self.append(Check(self.group, name, status, finding, advice))
 
     def judge(
-        self, good: bool, name: str, found: str, *, problem: str = "", advice: str = "", status: Status = "warning"
+        self, good: bool, name: str, finding: str, *, problem: str = "", advice: str = "", status: Status = "warning"
     ) -> None:
         """Append an ok check if ``good``, else one with ``status``, ``advice`` and the ``problem``, if it differs."""
         if good:
-            self.add("ok", name, found)
+            self.add("ok", name, finding)
         else:
-            self.add(status, name, problem or found, advice)
+            self.add(status, name, problem or finding, advice)
 
 
 def format_check(check: Check, *, colour: bool) -> str:
@@ -57,7 +63,7 @@ def format_check(check: Check, *, colour: bool) -> str:
     head = f"  {check.status:<8} {check.name:<12} "
     indent = " " * len(head) if width >= 60 else "    "
     wrap = partial(textwrap.wrap, width=width, break_on_hyphens=False, break_long_words=False)
-    lines = wrap(head + one_line(check.found, 600), subsequent_indent=indent)
+    lines = wrap(head + one_line(check.finding, 600), subsequent_indent=indent)
     if colour:
         lines[0] = lines[0].replace(check.status, paint(_ROLES[check.status], check.status), 1)
     if check.advice:

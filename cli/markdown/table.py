@@ -55,16 +55,16 @@ class Table:
 
     def end(self, *, spare: int = 0) -> list[str]:
         """Return the held lines, drawn if they are a table; each column gets ``spare`` columns more than it needs."""
-        held, self.held = self.held, []
+        lines, self.held = self.held, []
         try:
-            rows, self._aligns = self._read(held)
+            rows, self._aligns = self._read(lines)
             self._widths = _fitted(
                 [max(map(_width, column)) + spare for column in zip(*rows, strict=True)], self._width
             )
         except ValueError:
             self._is_plain = True
-            return held
-        self._head = held[:2]
+            return lines
+        self._head = lines[:2]
         bold, dim = (style_of("table.head"), style_of("mark")) if self._styled else ((), ())
         head = [[(text, bold + style) for text, style in cell] for cell in rows[0]]
         bar = painted([("─┼─".join("─" * width for width in self._widths), dim)])

@@ -68,8 +68,10 @@ def add(
     from swarmchat.cli.mcp.editing import add_server
 
     fields = {"url": url, "client_id": client_id, "client_secret": client_secret, "callback_port": callback_port}
-    given = {key: value for key, value in fields.items() if value}
-    run_and_exit(lambda: add_server(name, command or [], given, env=env or [], headers=header or [], approve=approve))
+    fields_set = {key: value for key, value in fields.items() if value}
+    run_and_exit(
+        lambda: add_server(name, command or [], fields_set, env=env or [], headers=header or [], approve=approve)
+    )
 
 
 @mcp_app.command("login")

@@ -47,7 +47,9 @@ async def resource_choices(typed: str, servers: McpServers) -> list[tuple[str, s
     if not colon:
         fitting = [each for each in ready if each.startswith(name)]
         listed = await asyncio.gather(*(_resources(ready[each]) for each in fitting))
-        return [(f"{each}:", f"{each}:", "resources") for each, found in zip(fitting, listed, strict=True) if found]
+        return [
+            (f"{each}:", f"{each}:", "resources") for each, resources in zip(fitting, listed, strict=True) if resources
+        ]
     if name not in ready:
         return []
     choices = []

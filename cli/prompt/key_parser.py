@@ -150,11 +150,11 @@ def _keys_of(sequence: str) -> str | None:
     if match := _MODIFY_OTHER_KEYS.fullmatch(sequence):
         return _key(int(match[2]), max(int(match[1]) - 1, 0))
     if match := _WITH_EVENT.fullmatch(sequence):
-        number, held, end = match[1], match[2], match[4]
+        number, modifier_bits, end = match[1], match[2], match[4]
         if int(match[3]) == _RELEASED:
             return ""
         # Bits from 64 on are Caps Lock and Num Lock.
-        modifiers = max(int(held) - 1, 0) & 63
+        modifiers = max(int(modifier_bits) - 1, 0) & 63
         return f"\x1b[{number};{modifiers + 1}{end}" if modifiers else f"\x1b[{number if end == '~' else ''}{end}"
     return None
 

@@ -40,7 +40,9 @@ async def update_file(path: Path, replayed: Sequence[Replayed], report: Report, 
         rows = zip(replayed, results, strict=True)
         by_number = groupby(rows, lambda pair: pair[0].conversation.number)
         new, accepted = update_results(
-            old, path, [[(each.conversation.row, list(found)) for each, found in pairs] for _, pairs in by_number]
+            old,
+            path,
+            [[(each.conversation.row, list(new_results)) for each, new_results in pairs] for _, pairs in by_number],
         )
         if accepted < len(changes):
             report.add_refusal(path, "it has a result that cannot be edited, such as one with ${…}: change it by hand")

@@ -64,7 +64,7 @@ class HookCommands(Hooks):
             ) from error
         assert process.stdout is not None
         assert process.stderr is not None
-        beside = [asyncio.create_task(_feed(process, text)), asyncio.create_task(_end_of(process.stderr))]
+        side_tasks = [asyncio.create_task(_feed(process, text)), asyncio.create_task(_end_of(process.stderr))]
         try:
             async with asyncio.timeout(_SECONDS):
                 printed = bytearray()
@@ -72,13 +72,13 @@ class HookCommands(Hooks):
                     printed += piece
                     if len(printed) > MAX_ANSWER:
                         raise self._error(f"printed more than {MAX_ANSWER:,} bytes")
-                await asyncio.gather(*beside, process.wait())
+                await asyncio.gather(*side_tasks, process.wait())
         except TimeoutError:
             raise self._error(f"has not ended within {_SECONDS} s") from None
         finally:
-            for task in beside:
+            for task in side_tasks:
                 task.cancel()
-            await asyncio.wait(beside)
+            await asyncio.wait(side_tasks)
             if process.returncode is None:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -86,9 +86,9 @@ class HookCommands(Hooks):
             process._transport.close()  # type: ignore[attr-defined]
             await process.wait()
         if process.returncode:
-            said = str(beside[1].result()).strip().splitlines()[-1:]
+            last_line = str(side_tasks[1].result()).strip().splitlines()[-1:]
             raise self._error(
-                f"ended with exit code {process.returncode}" + (f": {one_line(said[0], 200)}" if said else "")
+                f"ended with exit code {process.returncode}" + (f": {one_line(last_line[0], 200)}" if last_line else "")
             )
         return bytes(printed)
 
@@ -147,10 +147,10 @@ class _BeforeRequest(HookCommands):
 class _AfterRequest(HookCommands):
     async def after_request(self, ctx: Context[Any], request: ModelRequest, answer: Answer) -> Answer | Denied | None:
         calls = [call.to_message() for call in answer.tool_calls]
-        told = await self._ask(ctx, model=request.model, answer=answer.text, calls=calls, usage=answer.usage)
-        if isinstance(told, Denied):
-            return told
-        text = self._changed(told, "answer", str)
+        verdict = await self._ask(ctx, model=request.model, answer=answer.text, calls=calls, usage=answer.usage)
+        if isinstance(verdict, Denied):
+            return verdict
+        text = self._changed(verdict, "answer", str)
         return None if text is None else replace(answer, text=text)
 
 

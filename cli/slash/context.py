@@ -48,7 +48,7 @@ async def _context(chat: ChatContext, argument: str) -> str:
     if names:
         lines.append(_row(parts["tools"], f"tools: {one_line(names, max(8, width - _NUMBER - 11))}", estimate))
     lines.append(_row(parts["frame"], "overhead of a request", estimate))
-    for index, group in enumerate(context.kept):
+    for index, group in enumerate(context.groups):
         mark = ""
         if context.leading <= index < context.leading + context.summary:
             mark = "summary: "
@@ -168,13 +168,13 @@ def _estimate_sign(session: Session) -> str:
 def _tokens_by_part(session: Session, context: RequestContext) -> dict[str, int]:
     """Return the tokens of each part of ``context``; their sum is the tokens of the request."""
     counter, system = session.conversation.counter, context.messages[: context.system]
-    leading = context.kept[: context.leading]
+    leading = context.groups[: context.leading]
     instructions = sum(counter.message(json.loads(message)) for message in system)
     instructions += sum(group.tokens(counter) for group in leading)
     tools = counter.fixed(system, context.tools) - counter.fixed(system)
-    summaries = context.kept[context.leading : context.leading + context.summary]
+    summaries = context.groups[context.leading : context.leading + context.summary]
     summary = sum(group.tokens(counter) for group in summaries)
-    pinned = sum(group.tokens(counter) for group in context.kept if group.seq in context.pinned)
+    pinned = sum(group.tokens(counter) for group in context.groups if group.seq in context.pinned)
     return {
         "instructions": instructions,
         "tools": tools,

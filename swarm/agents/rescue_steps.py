@@ -39,7 +39,7 @@ class Fault:
     bad_output."""
     detail: str
     """What is wrong, in one line."""
-    told: str
+    feedback: str
     """The feedback for the model when it is asked again."""
     answer: Answer
     refusals: Mapping[str, str] = field(default_factory=dict)

@@ -46,14 +46,14 @@ def dialogue(records: Iterable[Record], *, undone: bool = False, tasks: bool = F
     """
     records = list(records)
     hidden = hidden_turns(records)
-    given = tasks_of(records)
+    delegated = tasks_of(records)
     waiting: dict[str, DialogueEntry] = {}
     for record in records:
         is_hidden = record.turn in hidden and record.type not in _NEVER_HIDDEN and record.type != "task_start"
         if is_hidden and not undone:
             continue
         if record.type in ("task", "task_start"):
-            if (task := given.pop(record.task, None)) is not None:
+            if (task := delegated.pop(record.task, None)) is not None:
                 yield from _task_entries(task, record, is_hidden, tasks)
             continue
         if record.type in ("user", "steer", "system", "assistant"):

@@ -241,7 +241,7 @@ async def repair_session(
     """
     if dry_run:
         return Repaired(repair_log([line async for line in read_lines(backend, info)]).findings)
-    async with holding(backend, info) as held:
+    async with holding(backend, info) as lease:
         lines = [line async for line in read_lines(backend, info)]
         whole = [line async for line in whole_lines(backend, info)]
         repaired = repair_log(lines)
@@ -254,7 +254,7 @@ async def repair_session(
         backup = await SessionWriter(backend, info.client, ttl).store(content)
         log = keys.session_log(info.client, info.id)
         changes = (Truncate(log, 0), Append(log, tuple(repaired.lines), ttl))
-        await run_to_completion(backend.commit(*changes, info.put(ttl), lease=held.lease))
+        await run_to_completion(backend.commit(*changes, info.put(ttl), lease=lease.lease))
         return Repaired(repaired.findings, backup.info.name)
 
 

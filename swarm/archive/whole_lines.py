@@ -31,5 +31,5 @@ async def _whole(backend: Backend, info: SessionInfo, line: bytes) -> bytes:
     from swarmchat.swarm.images.parts import digests_in_line, line_to_data
 
     blobs = Blobs(backend, info.client, info.id)
-    found = {digest: await blobs.get(digest) for digest in digests_in_line(line)}
-    return line_to_data(line, {digest: content for digest, content in found.items() if content is not None})
+    contents = {digest: await blobs.get(digest) for digest in digests_in_line(line)}
+    return line_to_data(line, {digest: content for digest, content in contents.items() if content is not None})

@@ -255,22 +255,22 @@ class SessionWriter:
         """Append the lines that a stored session lacks."""
         stored = await find_session(self._backend, self._client, place.info.id)
         info = replace(place.info, name=stored.name if stored else place.info.name)
-        async with holding(self._backend, info) as held:
+        async with holding(self._backend, info) as lease:
             before = await read_stored_state(self._backend, info)
             last = [*map(Delete, before.keys(info)), *self._last(info, incoming)]
             if await self._backend.length(keys.session_log(self._client, info.id)) != place.common:
                 raise Conflict(f"session {info.name!r} was continued meanwhile")
             async for piece, is_last in self._pieces_of(incoming, place.common):
-                await self._commit([*await self._append(info, piece), *(last if is_last else [])], held.lease)
+                await self._commit([*await self._append(info, piece), *(last if is_last else [])], lease.lease)
                 self._progress(len(piece))
 
     async def _append(self, info: SessionInfo, piece: tuple[bytes, ...]) -> list[Write]:
         """Return the writes that append ``piece``, with the data in it as blobs."""
         lines, contents = list[bytes](), dict[str, bytes]()
         for line in piece:
-            line, found = _stored(line)
+            line, new_blobs = _stored(line)
             lines.append(line)
-            contents |= found
+            contents |= new_blobs
         blobs = await Blobs(self._backend, self._client, info.id, self._ttl).put(*contents.values())
         return [*blobs, Append(keys.session_log(self._client, info.id), tuple(lines), self._ttl)]
 

@@ -129,9 +129,9 @@ def _problem(signature: inspect.Signature, arguments: Sequence[Any], named: Iter
             return f"unknown argument {name!r}; {nearest(name, names)}"
     if len(arguments) > len(names):
         return f"{len(arguments)} arguments, expected at most {len(names)}: {', '.join(names)}"
-    given = {*names[: len(arguments)], *named}
+    names_passed = {*names[: len(arguments)], *named}
     required = [name for name in names if signature.parameters[name].default is inspect.Parameter.empty]
-    missing = [name for name in required if name not in given]
+    missing = [name for name in required if name not in names_passed]
     return f"missing argument {missing[0]!r}" if missing else None
 
 

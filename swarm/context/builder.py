@@ -93,7 +93,8 @@ class RequestContext:
     """How many of the messages are the agent's own system messages."""
     tools: tuple[Mapping[str, Any], ...]
     """The definitions of the tools that are offered."""
-    kept: tuple[Group, ...]
+    groups: tuple[Group, ...]
+    """The groups whose messages are sent."""
     echoes: Mapping[int, Mapping[str, Any]]
     """What providers attached to answers, by the index of the message: see ``Answer.echo``."""
     shortened: bool
@@ -112,7 +113,7 @@ class RequestContext:
     @property
     def conversation(self) -> tuple[Group, ...]:
         """The groups that later cuts can drop."""
-        rest = self.kept[self.leading + self.summary :]
+        rest = self.groups[self.leading + self.summary :]
         return tuple(group for group in rest if group.seq not in self.pinned) if self.pinned else rest
 
 
@@ -150,37 +151,37 @@ def build_context(
     fixed += sum(counter.message(message) for message in tail)
     room = _room(budget, fixed)
     summary, pins, crowded_out = _fitting_extras(summary, groups.within(pinned), room, selection, counter)
-    held = frozenset(group.seq for group in pins)
+    pinned_seqs = frozenset(group.seq for group in pins)
     selection = with_pins(selection, pins)
     high, low = budget.high * room, int(budget.low * room)
     always = cost_of([*summary, *pins], counter)
-    total = conversation_tokens(selection, always, held, high, counter)
+    total = conversation_tokens(selection, always, pinned_seqs, high, counter)
     rotation = None
     if total > high and selection:
-        turn = oldest_fitting_turn(selection, always, held, low, counter)
+        turn = oldest_fitting_turn(selection, always, pinned_seqs, low, counter)
         selection, total, rotation = cut(selection, turn, always, pins, low, room, counter)
-    kept = [*selection]
+    chosen = [*selection]
     shortened = total > room
     if shortened:
-        index, short = shortened_group(kept, held, fixed + total, budget.available, counter)
-        total += short.tokens(counter) - kept[index].tokens(counter)
-        kept[index] = short
-    kept = _unique_ids([*leading, *summary, *kept])
-    sent = {group.seq for group in kept} if crowded_out else set()
+        index, short = shortened_group(chosen, pinned_seqs, fixed + total, budget.available, counter)
+        total += short.tokens(counter) - chosen[index].tokens(counter)
+        chosen[index] = short
+    chosen = _unique_ids([*leading, *summary, *chosen])
+    sent = {group.seq for group in chosen} if crowded_out else set()
     return RequestContext(
-        messages=(*system, *chain.from_iterable(map(Group.encoded, kept)), *map(encode_json, tail)),
+        messages=(*system, *chain.from_iterable(map(Group.encoded, chosen)), *map(encode_json, tail)),
         tokens=fixed + total,
         fixed_tokens=fixed,
         available=budget.available,
         system=len(system),
         tools=tuple(tools),
-        kept=tuple(kept),
-        echoes=_echoes(kept, len(system)),
+        groups=tuple(chosen),
+        echoes=_echoes(chosen, len(system)),
         shortened=shortened,
         rotation=rotation,
         leading=len(leading),
         summary=len(summary),
-        pinned=held,
+        pinned=pinned_seqs,
         crowded_out=tuple(seq for seq in crowded_out if seq not in sent),
     )
 
@@ -208,12 +209,14 @@ def _room(budget: Budget, fixed: int) -> int:
 
 
 def _fitting_tail(
-    tail: Sequence[Mapping[str, Any]], room: int, kept: Selection, counter: TokenCounter
+    tail: Sequence[Mapping[str, Any]], room: int, selection: Selection, counter: TokenCounter
 ) -> Sequence[Mapping[str, Any]]:
     """Return the last messages of ``tail`` that fit beside what must be sent."""
     if not tail:
         return tail
-    must = {group.seq: group for group in (*kept.newest_turn().staying(), *kept.newest())} if kept else {}
+    must = (
+        {group.seq: group for group in (*selection.newest_turn().staying(), *selection.newest())} if selection else {}
+    )
     room -= cost_of(must.values(), counter)
     while tail and sum(counter.message(message) for message in tail) > room:
         tail = tail[1:]
@@ -221,13 +224,13 @@ def _fitting_tail(
 
 
 def _fitting_extras(
-    summary: Sequence[Group], pins: Sequence[Group], room: int, kept: Selection, counter: TokenCounter
+    summary: Sequence[Group], pins: Sequence[Group], room: int, selection: Selection, counter: TokenCounter
 ) -> tuple[list[Group], list[Group], tuple[int, ...]]:
     """Return the summary and the newest pinned turns that fit, and the seqs of the groups that do not."""
     if not summary and not pins:
         return [], [], ()
-    must = {group.seq: group for group in kept.newest_turn().staying()} if kept else {}
-    must |= {group.seq: group for group in kept.newest()}
+    must = {group.seq: group for group in selection.newest_turn().staying()} if selection else {}
+    must |= {group.seq: group for group in selection.newest()}
     left = min(room // 2, room - cost_of(must.values(), counter))
     crowded: list[int] = []
     if cost_of(summary, counter) > left:

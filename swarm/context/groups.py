@@ -107,11 +107,11 @@ class Group:
         self._results[index] = result
         self._encoded = self._tokens = None
 
-    def with_ids(self, taken: set[str]) -> "Group":
-        """Return a copy whose call ids are unique and not in ``taken``; the group itself if they already are."""
+    def with_ids(self, used_ids: set[str]) -> "Group":
+        """Return a copy whose call ids are unique and not in ``used_ids``; the group itself if they already are."""
         renamed: list[str] = []
         for index, call_id in enumerate(self.calls):
-            clash = call_id in taken or call_id in renamed
+            clash = call_id in used_ids or call_id in renamed
             # Position and seq make it unique, and the same whenever the same log is sent.
             renamed.append(renamed_id(call_id, self.seq * 1000 + index) if clash else call_id)
         if tuple(renamed) == self.calls:
@@ -371,8 +371,8 @@ def after_cut(groups: Groups, first_kept: int) -> Selection:
     return Selection(groups, tuple(groups[place] for place in places), start)
 
 
-def with_pins(kept: Selection, pinned: Collection[Group]) -> Selection:
-    """Return ``kept`` with the ``pinned`` groups of the same conversation added, in order."""
-    start = kept.groups[kept.start].seq if kept.start < len(kept.groups) else None
-    apart = {group.seq: group for group in (*kept.apart, *pinned) if start is None or group.seq < start}
-    return Selection(kept.groups, tuple(apart[seq] for seq in sorted(apart)), kept.start)
+def with_pins(selection: Selection, pinned: Collection[Group]) -> Selection:
+    """Return ``selection`` with the ``pinned`` groups of the same conversation added, in order."""
+    start = selection.groups[selection.start].seq if selection.start < len(selection.groups) else None
+    apart = {group.seq: group for group in (*selection.apart, *pinned) if start is None or group.seq < start}
+    return Selection(selection.groups, tuple(apart[seq] for seq in sorted(apart)), selection.start)

@@ -85,7 +85,7 @@ def _omissions(
 
 def _unsent(records: Iterable[Record], context: RequestContext) -> Iterator[Record]:
     """Yield the messages that are not in ``context``, also those that policies refused."""
-    sent = {part.record.seq for group in context.kept for part in group.parts() if part.record is not None}
+    sent = {part.record.seq for group in context.groups for part in group.parts() if part.record is not None}
     sent |= {group.seq for group in context.conversation}
     calls_sent = False
     for record in records:

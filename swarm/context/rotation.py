@@ -42,21 +42,23 @@ class Rotation:
         return tuple(group.seq for group in self.left_out)
 
 
-def conversation_tokens(kept: Selection, total: int, pinned: frozenset[int], high: float, counter: TokenCounter) -> int:
+def conversation_tokens(
+    selection: Selection, total: int, pinned: frozenset[int], high: float, counter: TokenCounter
+) -> int:
     """Return the tokens of the conversation; counting stops at the first sum above ``high``.
 
     ``total`` is the cost of the pinned groups (their seqs are ``pinned``) and the summary.
     """
-    rest = (group for group in reversed(kept) if group.seq not in pinned) if pinned else reversed(kept)
+    rest = (group for group in reversed(selection) if group.seq not in pinned) if pinned else reversed(selection)
     return total + cost_of(rest, counter, high - total)
 
 
 def oldest_fitting_turn(
-    kept: Selection, total: int, pinned: frozenset[int], low: int, counter: TokenCounter
+    selection: Selection, total: int, pinned: frozenset[int], low: int, counter: TokenCounter
 ) -> tuple[int, int] | None:
     """Find the oldest turn that still fits into ``low`` tokens. Returns its first seq and the running total."""
     oldest = candidate = None
-    for group in reversed(kept):
+    for group in reversed(selection):
         if candidate is not None and not group.is_system:
             oldest, candidate = candidate, None
         if group.seq not in pinned:
@@ -69,7 +71,7 @@ def oldest_fitting_turn(
 
 
 def cut(
-    kept: Selection,
+    selection: Selection,
     turn: tuple[int, int] | None,
     total: int,
     pins: Sequence[Group],
@@ -83,9 +85,9 @@ def cut(
     the cut: ``None`` if nothing can be dropped.
     """
     staying: list[Group] = []
-    newest = kept.newest_turn()
+    newest = selection.newest_turn()
     if turn is None or turn[0] >= newest.first.seq:
-        longer = _with_turn_before(kept, newest, total, pins, room, counter)
+        longer = _with_turn_before(selection, newest, total, pins, room, counter)
         if longer is not None:
             first_kept, total, staying = longer
         elif turn is not None:
@@ -96,13 +98,13 @@ def cut(
         first_kept, total = turn
     staying = [*pins, *staying]
     stay = frozenset(group.seq for group in staying)
-    if all(group.seq in stay for group in kept.before(first_kept)):
-        return kept, total, None
-    return kept.since(first_kept, staying), total, Rotation(first_kept, total, kept, stay, counter)
+    if all(group.seq in stay for group in selection.before(first_kept)):
+        return selection, total, None
+    return selection.since(first_kept, staying), total, Rotation(first_kept, total, selection, stay, counter)
 
 
 def _with_turn_before(
-    kept: Selection, newest: Selection, total: int, pins: Sequence[Group], room: int, counter: TokenCounter
+    selection: Selection, newest: Selection, total: int, pins: Sequence[Group], room: int, counter: TokenCounter
 ) -> tuple[int, int, list[Group]] | None:
     """Keep the turn before the ``newest`` one beside it, or the end of that turn, if that fits into ``room``.
 
@@ -111,7 +113,7 @@ def _with_turn_before(
     """
     pinned = {group.seq for group in pins}
     turn: list[Group] = []
-    for group in reversed(kept):
+    for group in reversed(selection):
         if group.seq >= newest.first.seq:
             total += 0 if group.seq in pinned else group.tokens(counter)
             if total > room:
@@ -145,13 +147,13 @@ def _cut_newest_turn(
     live: Selection, total: int, pins: Sequence[Group], target: int, counter: TokenCounter
 ) -> tuple[int, int, list[Group]]:
     """Cut inside the newest turn. Returns the first seq to keep, the total, and the earlier groups that stay."""
-    held = {group.seq for group in pins}
-    staying = [group for group in live.staying() if group.seq not in held]
-    held.update(group.seq for group in staying)
+    pinned_seqs = {group.seq for group in pins}
+    staying = [group for group in live.staying() if group.seq not in pinned_seqs]
+    pinned_seqs.update(group.seq for group in staying)
     total += cost_of(staying, counter)
     oldest = None
     for group in reversed(live):
-        if group.seq in held:
+        if group.seq in pinned_seqs:
             continue
         longer = total + group.tokens(counter)
         if oldest is not None and longer > target:

@@ -26,10 +26,10 @@ def shorten(text: str, tokens: int, counter: TokenCounter) -> str:
     """
     if counter.text(text) <= tokens:
         return text
-    head, tail, gone = _parts(text)
+    head, tail, removed = _parts(text)
     shortened_length = len(head) + len(tail)
     # What a token holds varies over a text: aim by proportion, then step down until the count agrees.
-    room = max(0, tokens - counter.text(_MARKER.format(count=gone + shortened_length)))
+    room = max(0, tokens - counter.text(_MARKER.format(count=removed + shortened_length)))
     size = min(shortened_length, shortened_length * room // max(1, counter.text(head + tail)))
     while True:
         left, right = head, tail
@@ -37,7 +37,7 @@ def shorten(text: str, tokens: int, counter: TokenCounter) -> str:
         if len(left) + len(right) > size:
             from_tail = min(len(right) if right else size // 3, size // 3)
             left, right = (head + tail)[: size - from_tail], (head + tail)[shortened_length - from_tail :]
-        count = gone + shortened_length - len(left) - len(right)
+        count = removed + shortened_length - len(left) - len(right)
         short = left + _MARKER.format(count=count) + right
         if size == 0 or counter.text(short) <= tokens:
             return short
@@ -45,7 +45,7 @@ def shorten(text: str, tokens: int, counter: TokenCounter) -> str:
 
 
 def shortened_group(
-    kept: Sequence[Group], pinned: frozenset[int], needed: int, available: int, counter: TokenCounter
+    selection: Sequence[Group], pinned: frozenset[int], needed: int, available: int, counter: TokenCounter
 ) -> tuple[int, Group]:
     """Return the index of a group to shorten, and the shortened group, so that ``needed`` tokens become ``available``.
 
@@ -53,12 +53,12 @@ def shortened_group(
     can be so short.
     """
     excess = needed - available
-    before = turn_start(kept, len(kept)) - 1
-    if before >= 0 and kept[before].seq not in pinned:
-        short = shorten_answer(kept[before], kept[before].tokens(counter) - excess, counter)
+    before = turn_start(selection, len(selection)) - 1
+    if before >= 0 and selection[before].seq not in pinned:
+        short = shorten_answer(selection[before], selection[before].tokens(counter) - excess, counter)
         if short is not None:
             return before, short
-    newest = kept[-1]
+    newest = selection[-1]
     short = shorten_results(newest, newest.tokens(counter) - excess, counter) if newest.calls else None
     if short is None:
         raise OverBudget(
@@ -67,7 +67,7 @@ def shortened_group(
             needed=needed,
             available=available,
         )
-    return len(kept) - 1, short
+    return len(selection) - 1, short
 
 
 def shorten_answer(group: Group, tokens: int, counter: TokenCounter) -> Group | None:

@@ -248,14 +248,14 @@ class View:
             return 0 if reaches else max(CHUNK, self._log.start - first_kept)
         if groups.question(start, len(groups)) is None:
             return max(CHUNK, read)
-        wanted = budget.high * (budget.available - fixed - sum(group.tokens(counter) for group in leading))
+        tokens_to_fill = budget.high * (budget.available - fixed - sum(group.tokens(counter) for group in leading))
         tokens = 0
         for group in islice(reversed(groups), len(groups) - start):
             tokens += group.tokens(counter)
-            if tokens > wanted:
+            if tokens > tokens_to_fill:
                 return 0
         # By what the records so far cost: a guess that is too low costs one more read.
-        return CHUNK + int((wanted - tokens) * read / max(1, tokens))
+        return CHUNK + int((tokens_to_fill - tokens) * read / max(1, tokens))
 
 
 def reads_less(counted: object, sent: int) -> bool:

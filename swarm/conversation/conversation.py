@@ -396,5 +396,5 @@ class Conversation:
         if notices or healed.active != stored.active:
             await self.primitives.navigation.set(healed)
         if healed.active != stored.active:
-            gone = f"agent {stored.active!r:.60} is not in the swarm any more"
-            self._notices.append(f"{gone}; active agent: {healed.active}")
+            problem = f"agent {stored.active!r:.60} is not in the swarm any more"
+            self._notices.append(f"{problem}; active agent: {healed.active}")

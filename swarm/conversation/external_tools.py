@@ -20,6 +20,6 @@ async def external_tools(swarm: Swarm, agent: Agent, notices: list[str]) -> Sequ
         return ()
     tools = await servers.tools(patterns)
     notices += servers.take_notices(patterns)
-    taken = {portable_name(tool.name) for tool in agent.own_tools}
+    own_names = {portable_name(tool.name) for tool in agent.own_tools}
     first = {portable_name(tool.name): tool for tool in reversed(tools)}
-    return [tool for tool in tools if first[name := portable_name(tool.name)] is tool and name not in taken]
+    return [tool for tool in tools if first[name := portable_name(tool.name)] is tool and name not in own_names]

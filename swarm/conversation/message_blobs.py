@@ -37,8 +37,8 @@ class MessageBlobs:
         # Loaded with the first image, as below.
         from swarmchat.swarm.images.parts import to_blobs
 
-        message, found = to_blobs(message)
-        self._new |= found
+        message, blobs = to_blobs(message)
+        self._new |= blobs
         return message
 
     async def staged(self, changes: ChangeSet | None) -> ChangeSet | None:

@@ -80,9 +80,9 @@ class OperatorQueue:
     def _new(self, navigation: Navigation, arguments: str) -> "Ticket":
         from swarmchat.swarm.persistence.tickets import new_ticket
 
-        given = _texts(arguments)
+        texts = _texts(arguments)
         before = navigation.stack[-1] if navigation.stack else self._swarm.initial
-        return new_ticket(self._client, self._session, navigation.active, before, given["reason"], given["summary"])
+        return new_ticket(self._client, self._session, navigation.active, before, texts["reason"], texts["summary"])
 
 
 def _texts(arguments: str) -> dict[str, str]:

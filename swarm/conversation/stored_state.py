@@ -52,8 +52,8 @@ async def restore_states(backend: Backend, info: SessionInfo, lifetime: float | 
     if not lost:
         return []
     values = (await logged_state(backend, info)).states
-    found = [name for name in lost if name in values]
-    writes: list[Write] = [Expect(stored_at[name], None) for name in found]
-    writes += [Put(stored_at[name], encode_json(values[name]), lifetime) for name in found]
+    restorable = [name for name in lost if name in values]
+    writes: list[Write] = [Expect(stored_at[name], None) for name in restorable]
+    writes += [Put(stored_at[name], encode_json(values[name]), lifetime) for name in restorable]
     await backend.commit(*writes)
-    return [f"the store had lost the state {name}: it is stored again, as the log says" for name in found]
+    return [f"the store had lost the state {name}: it is stored again, as the log says" for name in restorable]

@@ -38,9 +38,9 @@ class TaskOrder:
         self._given[giver] += 1
         return f"{giver}.{self._given[giver]}"
 
-    def new_background_id(self, given: int) -> str:
-        """Return the id of the next task in the background; ``given`` is the highest number in the log."""
-        self._background = max(self._background, given) + 1
+    def new_background_id(self, used: int) -> str:
+        """Return the id of the next task in the background; ``used`` is the highest number in the log."""
+        self._background = max(self._background, used) + 1
         return f"b{self._background}"
 
     def begin(self, task: str) -> None:

@@ -77,8 +77,8 @@ def to_send(message: Mapping[str, Any], get: Get) -> Mapping[str, Any]:
 
 def digests_in(encoded: bytes) -> list[str]:
     """Return the digests of the blobs that a message, as JSON, names."""
-    found = _BLOB_IN_JSON.finditer(encoded) if has_parts_encoded(encoded) else ()
-    return [match[1].decode() for match in found]
+    references = _BLOB_IN_JSON.finditer(encoded) if has_parts_encoded(encoded) else ()
+    return [match[1].decode() for match in references]
 
 
 def digests_in_line(line: bytes) -> list[str]:

@@ -40,13 +40,13 @@ def find_rollout(file: BinaryIO, name: str, fallback: str, client: str, moment: 
     """Return the session in ``file``, of ``client``. Raises TranscriptError."""
     digest = hashlib.sha256()
     model = ""
-    chosen, begun, messages = fallback, moment, 0
+    chosen, start, messages = fallback, moment, 0
     for line in read_lines(file, name):
         item = _read(line, name)
         digest.update(line.data)
         if item.kind == "session_meta":
             chosen = clean_name(item.payload.get("id"), fallback)
-            begun = moment_of(item.payload.get("timestamp")) or item.moment or begun
+            start = moment_of(item.payload.get("timestamp")) or item.moment or start
         elif item.kind == "turn_context" and isinstance(item.payload.get("model"), str):
             model = model or item.payload["model"]
         elif item.kind == "response_item":
@@ -60,7 +60,7 @@ def find_rollout(file: BinaryIO, name: str, fallback: str, client: str, moment: 
         items = (_read(line, name) for line in read_lines(file, name))
         yield from _Conversation(maker).records(items)
 
-    return [made_session(chosen, "codex", [digest.digest()], client, begun, fill, model=model)]
+    return [made_session(chosen, "codex", [digest.digest()], client, start, fill, model=model)]
 
 
 class _Conversation:

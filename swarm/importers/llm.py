@@ -167,7 +167,7 @@ def _session(
 ) -> SessionSnapshot:
     """Return a conversation as a session. Its messages are read again when needed, as there may be many."""
     messages, model = load(database, name)
-    begun = next((when for _, when, _ in messages if when), moment)
+    start = next((when for _, when, _ in messages if when), moment)
 
     def fill(maker: RecordMaker) -> Iterator[bytes]:
         with again() as opened:
@@ -175,7 +175,7 @@ def _session(
                 yield maker.message(message, when, **about)
 
     content = [name.encode(), hashlib.sha256(canonical([message for message, _, _ in messages])).digest()]
-    return made_session(name, "llm", content, client, begun, fill, model=model)
+    return made_session(name, "llm", content, client, start, fill, model=model)
 
 
 def _load_responses(database: sqlite3.Connection, conversation: str) -> tuple[list[TimedMessage], str]:

@@ -83,7 +83,7 @@ def find_logs(file: BinaryIO, name: str, fallback: str) -> list[SessionSnapshot]
     Raises TranscriptError for an invalid log: the file, the line, what is wrong, what was expected.
     """
     sections: list[_Section] = []
-    begun: dict[str, int] = {}
+    first_lines: dict[str, int] = {}
     for line in read_lines(file, name):
         if not sections or _begins(line, sections[-1]):
             sections.append(_Section(line))
@@ -92,9 +92,11 @@ def find_logs(file: BinaryIO, name: str, fallback: str) -> list[SessionSnapshot]
         sections[-1].digest.update(line.data + b"\n")
         if sections[-1].summary.count == 1:
             session = sections[-1].summary.info.id
-            if session and session in begun:
-                raise at_line(name, line.number, f"session {session!r} begins, which began in line {begun[session]}")
-            begun[session] = line.number
+            if session and session in first_lines:
+                raise at_line(
+                    name, line.number, f"session {session!r} begins, which began in line {first_lines[session]}"
+                )
+            first_lines[session] = line.number
     return [_session(file, name, each, fallback) for each in sections]
 
 

@@ -70,7 +70,7 @@ def _session(
             gap = "" if problem.startswith(".") else " "
             raise at_line(name, line.number, f"{where}messages[{position}]{gap}{problem}")
     about = value if isinstance(value, dict) else {}
-    begun = moment_of(about.get("created_at") or about.get("created")) or moment
+    start = moment_of(about.get("created_at") or about.get("created")) or moment
     model = about.get("model")
 
     def fill(maker: RecordMaker) -> Iterator[bytes]:
@@ -79,7 +79,7 @@ def _session(
             yield maker.message(message)
 
     content = [canonical(messages), session.encode("utf-8", "replace")]
-    return made_session(session, "openai", content, client, begun, fill, model=model if isinstance(model, str) else "")
+    return made_session(session, "openai", content, client, start, fill, model=model if isinstance(model, str) else "")
 
 
 def _messages(value: Any) -> list[Any] | None:

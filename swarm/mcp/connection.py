@@ -255,23 +255,23 @@ class Connection:
         return await http_transport(stack, server, environment, auth, self.max_message, note_refusal)
 
     async def _list(self, client: "Client") -> None:
-        found: dict[str, ExternalTool] = {}
+        tools: dict[str, ExternalTool] = {}
         revision, self.notes = self.revision, []
         cursor, has_more = None, False
         while not has_more:
             page = await client.list_tools(cursor=cursor)
             for each in page.tools:
-                has_more = len(found) == MAX_TOOLS
+                has_more = len(tools) == MAX_TOOLS
                 if has_more:
                     break
                 if tool := self._tool(each):
-                    found[tool.name] = tool
+                    tools[tool.name] = tool
             cursor = page.next_cursor
             if cursor is None:
                 break
         if has_more:
             self.notes.append(f"MCP server {self.server.name} has more than {MAX_TOOLS} tools: the first are taken")
-        self._tools = tuple(found.values())
+        self._tools = tuple(tools.values())
         self._listed_at, self._listed_revision = asyncio.get_running_loop().time(), revision
 
     def _tool(self, listed: Any) -> "ExternalTool | None":
@@ -355,8 +355,8 @@ class Connection:
             await self.close()
             self.problem = self.reason(error)
 
-    def reason(self, error: BaseException, said: str = "") -> str:
-        """Return why ``error`` happened, in words for the user; ``said`` is what the server wrote before."""
+    def reason(self, error: BaseException, output: str = "") -> str:
+        """Return why ``error`` happened, in words for the user; ``output`` is what the server wrote before."""
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         if self._oversized or _SSE_LIMIT in str(error):
@@ -377,7 +377,7 @@ class Connection:
             reason = str(error)
         else:
             reason = described(error)
-        last = visible(said.strip().splitlines()[-1], 200) if said.strip() else ""
+        last = visible(output.strip().splitlines()[-1], 200) if output.strip() else ""
         return f"{reason}; it wrote: {last}" if last else reason
 
 

@@ -80,8 +80,8 @@ class TokenFile:
         if tokens.expires_in is not None:
             self._data["expires_at"] = time.time() + max(0, int(tokens.expires_in) - _MARGIN)
         if (context := self.context) is not None:
-            found = {"metadata": context.oauth_metadata, "resource": context.protected_resource_metadata}
-            known = {name: each.model_dump(mode="json", exclude_none=True) for name, each in found.items() if each}
+            endpoints = {"metadata": context.oauth_metadata, "resource": context.protected_resource_metadata}
+            known = {name: each.model_dump(mode="json", exclude_none=True) for name, each in endpoints.items() if each}
             self._data |= known
             if context.auth_server_url:
                 self._data["issuer"] = context.auth_server_url
@@ -154,9 +154,9 @@ def provider(
             "token_endpoint_auth_method": "none",
         }
     )
-    made = OAuthClientProvider(tokens.url, about, tokens, show, receive)
-    tokens.context = made.context
-    return made
+    client = OAuthClientProvider(tokens.url, about, tokens, show, receive)
+    tokens.context = client.context
+    return client
 
 
 @dataclass(frozen=True)
@@ -239,8 +239,8 @@ def login_problem(error: BaseException) -> str:
     from mcp.client.auth import OAuthRegistrationError, OAuthTokenError
 
     if isinstance(error, OAuthRegistrationError):
-        said = visible(str(error), 100)
-        return f"it takes no new programs by itself ({said}): register swarmchat there, and set client_id"
+        text = visible(str(error), 100)
+        return f"it takes no new programs by itself ({text}): register swarmchat there, and set client_id"
     if isinstance(error, OAuthTokenError) and re.search("invalid_client|unauthorized_client", str(error)):
         return "it refuses client_id or client_secret: compare them with what is registered there"
     return ""

@@ -156,11 +156,11 @@ class Questions:
         from mcp_types import CreateMessageResult, TextContent
 
         assert ctx.asking is not None
-        said = [(str(each.role), "\n".join(map(block_text, each.content_as_list))) for each in params.messages]
+        spoken = [(str(each.role), "\n".join(map(block_text, each.content_as_list))) for each in params.messages]
         if params.system_prompt:
-            said.insert(0, ("system", params.system_prompt))
+            spoken.insert(0, ("system", params.system_prompt))
         # The model must not see what the user cannot.
-        messages = [{"role": role, "content": visible(text, limit=10**9)} for role, text in said]
+        messages = [{"role": role, "content": visible(text, limit=10**9)} for role, text in spoken]
         if self._server.sampling == "ask":
             shown = "\n".join(f"{each['role']}: {visible(each['content'], _MESSAGE // 2)}" for each in messages)
             text = (
@@ -210,8 +210,8 @@ def _field(name: str, schema: Any) -> dict[str, Any]:
     kind = schema.get("type")
     if kind not in _FIELD_TYPES:
         raise ValueError(f"the field {name!r} has the type {kind!r:.60}, expected {', '.join(_FIELD_TYPES)}")
-    made: dict[str, Any] = {"type": kind}
-    made |= {key: schema[key] for key in _LIMITS if type(schema.get(key)) in (int, float)}
+    field_schema: dict[str, Any] = {"type": kind}
+    field_schema |= {key: schema[key] for key in _LIMITS if type(schema.get(key)) in (int, float)}
     choices = _choices(schema.get("items") or {} if kind == "array" else schema)
     if len(choices) > _MAX_CHOICES or any(len(value) > _MAX_CHOICES for value in choices):
         raise ValueError(f"the field {name!r} has more than {_MAX_CHOICES} choices, or one that is longer than that")
@@ -219,19 +219,19 @@ def _field(name: str, schema: Any) -> dict[str, Any]:
     about.append(schema.get("format"))
     about += [f"{value}: {title}" for value, title in choices.items() if title and title != str(value)]
     if choices and kind == "array":
-        made["items"] = {"type": "string", "enum": list(choices)}
+        field_schema["items"] = {"type": "string", "enum": list(choices)}
     elif choices:
-        made["enum"] = list(choices)
+        field_schema["enum"] = list(choices)
     default = schema.get("default")
     if (
         default is not None
-        and not any(problems(default, made, made, patterns=False))
+        and not any(problems(default, field_schema, field_schema, patterns=False))
         and visible(str(default), 200) == str(default)
     ):
-        made["default"] = default
+        field_schema["default"] = default
     if text := "; ".join(visible(" ".join(str(each).split()), 200) for each in about if each):
-        made["description"] = text
-    return made
+        field_schema["description"] = text
+    return field_schema
 
 
 def _choices(schema: Mapping[str, Any]) -> dict[str, str]:

@@ -85,12 +85,12 @@ class McpServer:
         """Return ``text`` with variables of ``environment`` filled in. Raises DefinitionError if one is not set."""
 
         def value(match: re.Match[str]) -> str:
-            found = environment.get(match[1], match[2])
-            if found is None:
+            variable = environment.get(match[1], match[2])
+            if variable is None:
                 raise DefinitionError(
                     f"MCP server {self.name!r} needs the environment variable {match[1]}, which is not set"
                 )
-            return found
+            return variable
 
         return _VARIABLE.sub(value, text)
 
@@ -140,8 +140,8 @@ def read_server(name: str, table: object, *, strict: bool = True) -> McpServer:
     fields: dict[str, Any] = {}
     if not strict and isinstance(table.get("oauth"), Mapping):
         table = {**table, **table["oauth"]}
-    for given, value in table.items():
-        key = str(given) if strict else _OF_OTHERS.get(given, str(given))
+    for key_name, value in table.items():
+        key = str(key_name) if strict else _OF_OTHERS.get(key_name, str(key_name))
         if key not in _FIELDS:
             if strict:
                 raise DefinitionError(f"MCP server {name!r} has no setting {key!r}; {nearest(str(key), _FIELDS)}")

@@ -24,11 +24,11 @@ async def read_answer_tool(
 
 def _as_text(answer: Answer) -> Answer:
     others = tuple(call for call in answer.tool_calls if call.name != OUTPUT_TOOL)
-    given = [call for call in answer.tool_calls if call.name == OUTPUT_TOOL]
-    if not given:
+    output_calls = [call for call in answer.tool_calls if call.name == OUTPUT_TOOL]
+    if not output_calls:
         return answer
     if others:
         # An answer beside calls was written before their results were known.
         return replace(answer, tool_calls=others)
     finish = "stop" if answer.finish == "tool_calls" else answer.finish
-    return replace(answer, text=given[0].arguments, tool_calls=(), finish=finish)
+    return replace(answer, text=output_calls[0].arguments, tool_calls=(), finish=finish)

@@ -166,15 +166,15 @@ class ToolCallDeltas:
         written = {call.position: str(call.arguments) for call in self._calls}
         named_calls = [call for call in self._calls if call.name or written[call.position].strip()]
         finished: list[ToolCall] = []
-        taken = {call.id for call in named_calls}
+        used_ids = {call.id for call in named_calls}
         used: set[str] = set()
         for position, call in enumerate(named_calls):
             identity = call.id
             if not identity or identity in used:
                 identity = f"{call.id or prefix}_{position}"
-                while identity in taken:
+                while identity in used_ids:
                     identity += "_"
-                taken.add(identity)
+                used_ids.add(identity)
             used.add(identity)
             arguments = written[call.position]
             arguments = arguments if arguments.strip() else "{}"

@@ -115,8 +115,8 @@ class SurrogateJoiner:
 
     def finish(self) -> str:
         """Return the text that still waits, with lone surrogates replaced."""
-        held, self._held = self._held, ""
-        return clean_text(held)
+        rest, self._held = self._held, ""
+        return clean_text(rest)
 
 
 class AnswerDeltas:

@@ -344,8 +344,8 @@ class CallFinder:
             return self._unreadable_fence(parser, fence, refuted, first)
         match = _DAMAGED_LINE.match(text, start)
         name = match and self.toolset.resolve(match["name"])
-        begun = None if match or parser.final else _DAMAGED_LINE_START.match(text, start)
-        if begun and self.toolset.resolve(begun["name"]):
+        prefix = None if match or parser.final else _DAMAGED_LINE_START.match(text, start)
+        if prefix and self.toolset.resolve(prefix["name"]):
             raise NeedMore
         if not match or not name:
             raise NotACall(refuted)

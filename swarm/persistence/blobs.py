@@ -54,8 +54,8 @@ class Blobs:
 
     def keys_of(self, digests: Iterable[str]) -> list[str]:
         """Return the keys of the blobs with ``digests`` and of the list that names them."""
-        found = [self._key(digest) for digest in digests]
-        return [self._list, *found] if found else []
+        keys = [self._key(digest) for digest in digests]
+        return [self._list, *keys] if keys else []
 
     def _key(self, digest: str) -> str:
         return keys.session_blob(self._client, self._session, digest)

@@ -94,29 +94,29 @@ async def list_tickets(backend: Backend, swarm: str, *, scan: bool) -> tuple[lis
     """
     values = {key: value async for key, value in backend.scan(keys.tickets(swarm))} if scan else {}
     unreadable = {key for key, value in values.items() if parse_ticket(value) is None}
-    found = {_reference(ticket): ticket for ticket in map(parse_ticket, values.values()) if ticket is not None}
+    by_reference = {_reference(ticket): ticket for ticket in map(parse_ticket, values.values()) if ticket is not None}
     listed = _parse_index(await backend.get(keys.ticket_index(swarm)))
-    others = [each for each in listed if each not in found]
+    others = [each for each in listed if each not in by_reference]
     stored = await backend.get_many([keys.ticket(swarm, *each[:2]) for each in others]) if others else []
-    gone = set()
+    missing = set()
     for each, value in zip(others, stored, strict=True):
         ticket = parse_ticket(value)
         # A ticket is stored before its reference, and no nonce is used twice: a missing one never appears again.
         if ticket is None and value is not None:
             unreadable.add(keys.ticket(swarm, *each[:2]))
         elif ticket is None or _reference(ticket) != each:
-            gone.add(each)
+            missing.add(each)
         else:
-            found[each] = ticket
+            by_reference[each] = ticket
 
     def repaired(index: list[_Reference]) -> list[_Reference]:
-        kept = [each for each in index if each not in gone]
-        return kept + [each for each in found if each not in index]
+        present = [each for each in index if each not in missing]
+        return present + [each for each in by_reference if each not in index]
 
     with suppress(BackendError):
         await _change_index(backend, swarm, repaired)
-    swarms = await stored_swarms(backend, [each[:2] for each in found])
-    with_swarm = list(zip(found.values(), swarms, strict=True))
+    swarms = await stored_swarms(backend, [each[:2] for each in by_reference])
+    with_swarm = list(zip(by_reference.values(), swarms, strict=True))
     for ticket in [ticket for ticket, its_swarm in with_swarm if its_swarm is None]:
         with suppress(BackendError):
             await post(backend, swarm, (ticket, ticket.to_bytes()), None, None)
@@ -132,11 +132,11 @@ async def refer(backend: Backend, swarm: str, client: str, session: str) -> None
     """
     with suppress(BackendError):
         ticket = parse_ticket(await backend.get(keys.ticket(swarm, client, session)))
-        wanted = [] if ticket is None else [_reference(ticket)]
+        entries = [] if ticket is None else [_reference(ticket)]
 
         def changed(index: list[_Reference]) -> list[_Reference]:
             same = [each for each in index if each[:2] == (client, session)]
-            return index if same == wanted else [each for each in index if each not in same] + wanted
+            return index if same == entries else [each for each in index if each not in same] + entries
 
         await _change_index(backend, swarm, changed)
 

@@ -226,8 +226,8 @@ class ServerErrors:
         feedback = event.get("promptFeedback") or event.get("prompt_feedback")
         if isinstance(feedback, dict) and not event.get("choices") and not event.get("candidates"):
             # Gemini answers 200 and nothing else for a request that its filter blocks.
-            said = feedback.get("blockReason") or feedback.get("block_reason") or "no reason given"
-            reason = self.clean(str(said), 60)
+            blocked = feedback.get("blockReason") or feedback.get("block_reason") or "no reason given"
+            reason = self.clean(str(blocked), 60)
             return AttemptError(ModelRefused(f"{self.address} blocked the request ({reason}): change your message"))
         base = event.get("base_resp")
         if isinstance(base, dict) and base.get("status_code"):

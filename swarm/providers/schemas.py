@@ -112,8 +112,8 @@ class _Simplifier:
             if reference in open_references or reference not in self._definitions:
                 # A recursive structure cannot be written without references: its inner levels are any object.
                 return self._typed({"type": "object"}, [])
-            beside = {name: value for name, value in schema.items() if name != "$ref"}
-            return self.simplified({**self._definitions[reference], **beside}, (*open_references, reference))
+            siblings = {name: value for name, value in schema.items() if name != "$ref"}
+            return self.simplified({**self._definitions[reference], **siblings}, (*open_references, reference))
 
         schema, open_references = self._joined(schema, open_references)
         schema = _merged_alternatives(schema)
@@ -193,8 +193,8 @@ class _Simplifier:
 def _own_words(simple: Schema, option: Schema) -> dict[str, Any]:
     """Return title, description and default of ``simple``, for the first of its alternatives."""
     words = [str(part["description"]) for part in (simple, option) if part.get("description")]
-    kept = {name: simple[name] for name in ("title", "default") if name in simple}
-    return {**kept, **({"description": " ".join(words)} if words else {})}
+    annotations = {name: simple[name] for name in ("title", "default") if name in simple}
+    return {**annotations, **({"description": " ".join(words)} if words else {})}
 
 
 def _described(simple: dict[str, Any], notes: Sequence[str]) -> dict[str, Any]:

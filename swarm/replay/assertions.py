@@ -187,14 +187,14 @@ def _json(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | No
     if isinstance(answer, str):
         return f"expected an answer with JSON, {_answer_is(outcome)}", outcome.answer
     for path, value in expected.items():
-        found = list(values_at(answer, path))
-        if not found and isinstance(value, dict) and value.get("$exists") is False:
+        values = list(values_at(answer, path))
+        if not values and isinstance(value, dict) and value.get("$exists") is False:
             continue
-        problems = [matching.mismatch(value, each, f"{path} of the answer") for each in found]
-        if not found:
+        problems = [matching.mismatch(value, each, f"{path} of the answer") for each in values]
+        if not values:
             return f"{path} of the answer is missing, expected {described(value)}", answer
         if all(problems):
-            return str(problems[0]), found[0]
+            return str(problems[0]), values[0]
     return None
 
 
@@ -256,8 +256,8 @@ def _rescues(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet |
     actual = outcome.rescues if isinstance(expected, list) else len(outcome.rescues)
     if expected == actual:
         return None
-    wanted = names_of(expected) if isinstance(expected, list) else str(expected)
-    return f"expected rescue steps: {wanted}, got {names_of(outcome.rescues)}", actual
+    names = names_of(expected) if isinstance(expected, list) else str(expected)
+    return f"expected rescue steps: {names}, got {names_of(outcome.rescues)}", actual
 
 
 def _happened(what: str, attribute: str) -> Callable[[Any, TurnOutcome, Matching], Unmet | None]:
@@ -268,8 +268,8 @@ def _happened(what: str, attribute: str) -> Callable[[Any, TurnOutcome, Matching
         actual = next(iter(value), "") if isinstance(value, list) else value
         if actual == expected or (isinstance(expected, bool) and bool(actual) is expected):
             return None
-        wanted = {True: f"a {what}", False: f"no {what}"}.get(expected, f"the {what} {expected}")
-        return f"expected {wanted}, got {actual or 'none'}", bool(actual) if isinstance(expected, bool) else actual
+        expectation = {True: f"a {what}", False: f"no {what}"}.get(expected, f"the {what} {expected}")
+        return f"expected {expectation}, got {actual or 'none'}", bool(actual) if isinstance(expected, bool) else actual
 
     return unmet
 

@@ -25,7 +25,7 @@ class ReplayedTasks:
 
     def __init__(self, conversation: ReplayConversation, actions: Sequence[Action]) -> None:
         self._conversation = conversation
-        self._records = [record for action in actions for _, record in action.beside]
+        self._records = [record for action in actions for _, record in action.interleaved]
         self._running: dict[str, _ReplayedTask] = {}
         conversation.journal.on_stored = self._begin
 

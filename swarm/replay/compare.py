@@ -306,12 +306,14 @@ class _Comparison:
                 text = text_of(fields.pop("message")).removeprefix("Error: ")
                 fields["status"] = f"{record.data.get('status')}: {text}"
         # A record says more about these than their digests.
-        told = [f"parts.{name}" for name in ("model", "parameters") if old_fields.get(name) != new_fields.get(name)]
+        differing = [
+            f"parts.{name}" for name in ("model", "parameters") if old_fields.get(name) != new_fields.get(name)
+        ]
         parts = False
         for field, old, new in _differing(old_fields, new_fields, whole=self.whole):
             parts = parts or field.startswith("parts.")
             # The key is made of the parts.
-            if not (field == "key" and parts) and field not in told:
+            if not (field == "key" and parts) and field not in differing:
                 yield Difference(then.turn, then.seq, about, field, *self._values(field, old, new), _subject(then))
 
     def _values(self, field: str, old: Any, new: Any) -> tuple[Any, Any]:

@@ -57,10 +57,10 @@ def compared(differences: Iterable[Difference], rules: ReplayRules) -> list[Diff
     What follows from excluded ones alone is excluded too, except for what fails an expectation or a written result.
     """
     marked = causes_first(differences)
-    kept = [each for each in marked if each.type in ASSERTED or not _is_excluded(each, rules)]
-    if len(kept) < len(marked) and all(each.follows for each in kept):
-        kept = [each for each in kept if each.type in ASSERTED]
-    return kept
+    relevant = [each for each in marked if each.type in ASSERTED or not _is_excluded(each, rules)]
+    if len(relevant) < len(marked) and all(each.follows for each in relevant):
+        relevant = [each for each in relevant if each.type in ASSERTED]
+    return relevant
 
 
 def _is_excluded(difference: Difference, rules: ReplayRules) -> bool:

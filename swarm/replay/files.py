@@ -182,8 +182,8 @@ def _has_answers(records: Sequence[Record]) -> bool:
 
 def _stored(line: bytes, blobs: dict[str, bytes]) -> bytes:
     """Return a line as a session stores it; the data in it is added to ``blobs``."""
-    line, found = line_to_blobs(line)
-    blobs |= found
+    line, new_blobs = line_to_blobs(line)
+    blobs |= new_blobs
     return line
 
 

@@ -136,6 +136,6 @@ async def _verdict(model: Model, rubric: str, outcome: TurnOutcome) -> dict[str,
             return {"passed": value["passed"], "reason": value["reason"]}
         except ArgumentsError as error:
             problem = str(error)
-        told = f"Your answer does not fit: {problem}. {instruction(kind)}"
-        messages += [{"role": "assistant", "content": answer.text or "…"}, {"role": "user", "content": told}]
+        feedback = f"Your answer does not fit: {problem}. {instruction(kind)}"
+        messages += [{"role": "assistant", "content": answer.text or "…"}, {"role": "user", "content": feedback}]
     raise OutputError(f"{model.name} gave no usable verdict for 'judge' ({problem}): judge with another model")

@@ -163,14 +163,16 @@ class Matching:
         An object may have more fields than the expected one. ``at`` names the value.
         """
         if isinstance(expected, dict) and expected and all(name.startswith(_MARK) for name in expected):
-            found = (self._matcher_mismatch(name, value, actual, at) for name, value in expected.items())
-            return next((problem for problem in found if problem), None)
+            mismatches = (self._matcher_mismatch(name, value, actual, at) for name, value in expected.items())
+            return next((problem for problem in mismatches if problem), None)
         if isinstance(expected, dict) and isinstance(actual, dict):
             return self._object_mismatch(expected, actual, at)
         if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
             pairs = enumerate(zip(expected, actual, strict=True))
-            found = (self.mismatch(*pair, f"{at}[{index}]" if at != "it" else f"item {index}") for index, pair in pairs)
-            return next((problem for problem in found if problem), None)
+            mismatches = (
+                self.mismatch(*pair, f"{at}[{index}]" if at != "it" else f"item {index}") for index, pair in pairs
+            )
+            return next((problem for problem in mismatches if problem), None)
         return None if self.equal(expected, actual) else f"{at} is {shown(actual)}, expected {described(expected)}"
 
     def equal(self, expected: Any, actual: Any) -> bool:
@@ -206,8 +208,8 @@ class Matching:
 
     def _matcher_mismatch(self, name: str, expected: Any, actual: Any, at: str) -> str | None:
         if name == "$schema":
-            found = schema_problem(expected, actual)
-            return f"{at} does not fit the schema: {found}" if found else None
+            problem = schema_problem(expected, actual)
+            return f"{at} does not fit the schema: {problem}" if problem else None
         if self._fits(name, expected, actual):
             return None
         return f"{at} is {shown(actual)}, expected {_WORDS[name].format(_described_operand(name, expected))}"
@@ -237,8 +239,8 @@ class Matching:
 
     def _contains(self, expected: Any, actual: Any) -> bool:
         if isinstance(actual, list):
-            wanted = expected if isinstance(expected, list) else [expected]
-            return all(any(self.mismatch(each, item) is None for item in actual) for each in wanted)
+            items = expected if isinstance(expected, list) else [expected]
+            return all(any(self.mismatch(each, item) is None for item in actual) for each in items)
         if not isinstance(actual, str):
             return False
         parts = expected if isinstance(expected, list) else [expected]
@@ -260,19 +262,19 @@ def check_path(path: str, where: object) -> None:
 
 def values_at(value: Any, path: str) -> Iterator[Any]:
     """Yield the values at ``path``, such as ``order.items[0].name``; several for ``[*]``, the whole for ``$``."""
-    found = [value]
+    values = [value]
     for match in _STEP.finditer(path.removeprefix("$")):
         name, index = match.groups()
         inner: list[Any] = []
-        for each in found:
+        for each in values:
             if name is not None and isinstance(each, dict) and name in each:
                 inner.append(each[name])
             elif index == "*" and isinstance(each, list | dict):
                 inner += each if isinstance(each, list) else each.values()
             elif index not in (None, "*") and isinstance(each, list) and int(index) < len(each):
                 inner.append(each[int(index)])
-        found = inner
-    yield from found
+        values = inner
+    yield from values
 
 
 def as_json(text: str) -> Any:

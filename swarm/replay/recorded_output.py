@@ -56,9 +56,9 @@ def _rejected(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
             answer = text_of(record.message)
         elif record.type == "error":
             # The last one was refused with an error in place of a step.
-            found = _REFUSED.search(str(_mapping(record.data.get("error")).get("message")))
-            if found:
-                yield answer, found[1]
+            match = _REFUSED.search(str(_mapping(record.data.get("error")).get("message")))
+            if match:
+                yield answer, match[1]
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -72,7 +72,7 @@ class ReplayConversation(Conversation):
     _drawn: object = None
     """The times and ids that its prompts and conditions drew."""
     _made_ids = 0
-    _beside: Sequence[tuple[int, Record]] = ()
+    _interleaved: Sequence[tuple[int, Record]] = ()
     """What tasks in the background have still to store beside the action."""
     tasks: TasksBeside
     """The tasks in the background, which run again."""
@@ -148,7 +148,7 @@ class ReplayConversation(Conversation):
         stops = action is not None and action.breaks_off and not action.requests and not action.outputs
         async with nullcontext() if self.follows and stops and not storing else super().step(storing=storing):
             if self.task is None:
-                await self.store_beside(self._own)
+                await self.store_interleaved(self._own)
             yield
 
     async def close(self) -> None:
@@ -156,22 +156,22 @@ class ReplayConversation(Conversation):
         await self.tasks.close()
         await super().close()
 
-    async def begin_beside(self, action: Action) -> None:
+    async def begin_interleaved(self, action: Action) -> None:
         """Have tasks in the background store beside ``action`` what they did then."""
-        await self.end_beside()
-        self._beside, self._own = action.beside, 0
+        await self.end_interleaved()
+        self._interleaved, self._own = action.interleaved, 0
 
-    async def end_beside(self) -> None:
+    async def end_interleaved(self) -> None:
         """Store what tasks in the background had stored before the next action, whatever this one did."""
-        await self.store_beside(sys.maxsize)
+        await self.store_interleaved(sys.maxsize)
 
-    async def store_beside(self, own: int) -> None:
+    async def store_interleaved(self, own: int) -> None:
         """Store what tasks in the background had stored when the action had stored ``own`` records itself.
 
         Those that run again store it themselves. Of the others, what they changed is changed again.
         """
-        due = [record for before, record in self._beside if before <= own]
-        self._beside = self._beside[len(due) :]
+        due = [record for before, record in self._interleaved if before <= own]
+        self._interleaved = self._interleaved[len(due) :]
         while due:
             if await self.tasks.advance(due[0]):
                 due.pop(0)
@@ -269,7 +269,7 @@ class ReplayConversation(Conversation):
         if self.store is not None and not self.recording.killed:
             await self.store(batch, changes, keep)
         elif not self.recording.killed:
-            await self.store_beside(self._own)
+            await self.store_interleaved(self._own)
             end = self.journal.log.next_seq
             await super().commit_in_step(batch, changes, keep=keep)
             self._own += self.journal.log.next_seq - end

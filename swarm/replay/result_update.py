@@ -54,13 +54,13 @@ def _take(rows: _Rows, turn: int, written: Any, step: Mapping[str, Any]) -> Any:
     text = written if isinstance(written, str) else json.dumps(written, ensure_ascii=False)
     text = text.replace("$${", "${") if has_parameters else text
     all_waiting = [waiting for row, waiting in rows if is_in_row(step, row)]
-    taken = [
+    new_lines = [
         next((each for each in waiting if each.turn == turn and each.expected == text), None) for waiting in all_waiting
     ]
-    change = taken[0]
-    if change is None or any(each is None or each.actual != change.actual for each in taken):
+    change = new_lines[0]
+    if change is None or any(each is None or each.actual != change.actual for each in new_lines):
         return written
-    for waiting, each in zip(all_waiting, taken, strict=True):
+    for waiting, each in zip(all_waiting, new_lines, strict=True):
         waiting[:] = [other for other in waiting if other is not each]
     new: Any = change.actual
     if not isinstance(written, str):

@@ -267,7 +267,7 @@ class _Replay:
                     await session.close()
                     self.recording.killed = False
                     session, conversation = await self._open(info, actions[number:])
-                await conversation.begin_beside(action)
+                await conversation.begin_interleaved(action)
                 start, started = conversation.journal.log.next_seq, time.monotonic()
                 await self._act(session, conversation, action)
                 if not action.is_turn:
@@ -286,7 +286,7 @@ class _Replay:
                     if expected.turn == action.turn:
                         async for each in self.judging.check(expected.fields, now):
                             differences.append(replace(each, line=expected.line_of(each.field)))
-            await conversation.end_beside()
+            await conversation.end_interleaved()
         finally:
             await session.close()
         return differences

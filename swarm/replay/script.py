@@ -81,7 +81,7 @@ class Action:
     """For each of the requests, the messages to the running turn that went along with it."""
     asked: deque[Record] = field(default_factory=deque)
     """What its tools asked the user, in order."""
-    beside: list[tuple[int, Record]] = field(default_factory=list)
+    interleaved: list[tuple[int, Record]] = field(default_factory=list)
     """What tasks in the background have stored meanwhile; each with the number of ``records`` before it."""
     tasks: dict[str, "Action"] = field(default_factory=dict)
     """The tasks that agents worked on in it, by their ids."""
@@ -93,7 +93,7 @@ class Action:
     @cached_property
     def all_records(self) -> list[Record]:
         """Its records, and those that tasks in the background have stored meanwhile, in the order of the log."""
-        return sorted([*self.records, *(record for _, record in self.beside)], key=attrgetter("seq"))
+        return sorted([*self.records, *(record for _, record in self.interleaved)], key=attrgetter("seq"))
 
     def error_of_hook(self, point: str) -> tuple[str, str] | None:
         """The kind and message of the error that ended the turn, if a hook at ``point`` raised it."""
@@ -132,7 +132,7 @@ def split_actions(records: Sequence[Record]) -> tuple[list[Record], list[Action]
         if action := _new_action(record, actions[-1] if actions else None):
             actions.append(action)
         elif actions and record.is_background:
-            actions[-1].beside.append((len(actions[-1].records), record))
+            actions[-1].interleaved.append((len(actions[-1].records), record))
         elif actions:
             actions[-1].records.append(record)
         else:
@@ -375,12 +375,12 @@ def _failure(records: Sequence[Record]) -> tuple[str, str] | None:
     return (str(error.get("kind")), str(error.get("message"))) if isinstance(error, dict) else None
 
 
-def _answer_of(raw: Record | None, taken: Record | None) -> Answer:
+def _answer_of(raw: Record | None, used: Record | None) -> Answer:
     """Return the model's raw answer: the one that the rescue or a policy recorded, else the accepted one."""
-    data: Mapping[str, Any] = {} if taken is None else taken.data
+    data: Mapping[str, Any] = {} if used is None else used.data
     if raw is None:
-        assert taken is not None
-        return _from_message(taken.message, str(data.get("finish", "stop")), data, str(data.get("reasoning", "")))
+        assert used is not None
+        return _from_message(used.message, str(data.get("finish", "stop")), data, str(data.get("reasoning", "")))
     if raw.type == "policy" and "bad" not in raw.data:
         return _from_message({"content": raw.data.get("text")}, "stop", data)
     usage = data if raw.data.get("usage") is None else raw.data

@@ -70,9 +70,9 @@ def _about(records: Sequence[Record], name: str, whole: bool) -> dict[str, Any]:
         about["swarm"] = first["swarm"]
     settings = first.get("settings") if whole else {"rescue": [], "max_requests": 10_000, "max_repeats": 10_000}
     if isinstance(settings, dict) and (
-        kept := {key: settings[key] for key in SETTINGS if settings.get(key) is not None}
+        recorded := {key: settings[key] for key in SETTINGS if settings.get(key) is not None}
     ):
-        about["settings"] = kept
+        about["settings"] = recorded
     if isinstance(first.get("memory"), dict) and first["memory"]:
         about["memory"] = first["memory"]
     return about

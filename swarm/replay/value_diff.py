@@ -163,9 +163,9 @@ def _by_name(tools: Sequence[Any]) -> dict[str, Mapping[str, Any]]:
 
 def _renamed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
     """Return the new names of tools of which nothing else has changed."""
-    gone, new = [name for name in before if name not in after], [name for name in after if name not in before]
+    removed, new = [name for name in before if name not in after], [name for name in after if name not in before]
     pairs = {}
-    for name in gone:
+    for name in removed:
         same = (each for each in new if {**after[each], "name": name} == before[name])
         if (other := next(same, None)) is not None:
             pairs[name] = other

@@ -19,8 +19,8 @@ async def with_room(
 ) -> AsyncGenerator[Event, None]:
     """Summarize if there is no room for ``question``, then yield the events of its ``turn``."""
     async with aclosing(turn) as events:
-        if (said := await _compact_if_full(conversation, question)) is not None:
-            yield said
+        if (notice := await _compact_if_full(conversation, question)) is not None:
+            yield notice
         async for event in events:
             yield event
 

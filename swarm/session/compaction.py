@@ -91,7 +91,7 @@ def _split(context: RequestContext, conversation: Conversation) -> tuple[list[Gr
         start = earlier
     if start <= 0:
         raise NothingToCompact("nothing to summarize yet: the last turn and pinned turns stay as they are")
-    earlier_summary = context.kept[context.leading : context.leading + context.summary]
+    earlier_summary = context.groups[context.leading : context.leading + context.summary]
     return [*earlier_summary, *groups[:start]], groups[start:]
 
 

@@ -85,11 +85,11 @@ class OperatorDesk:
         Most calls read the index. The first one, and one every ten minutes, scans the store for what the index lacks.
         """
         scan = time.monotonic() >= self._next_scan
-        found, self.unreadable = await list_tickets(self.backend, self.swarm.name, scan=scan)
+        listed, self.unreadable = await list_tickets(self.backend, self.swarm.name, scan=scan)
         if scan:
             self._next_scan = time.monotonic() + _SCAN
         tickets = []
-        for ticket in found:
+        for ticket in listed:
             if self._operator in (None, ticket.operator):
                 left = ticket.taken_by and await is_left(self.backend, ticket)
                 tickets.append(replace(ticket, taken_by="") if left else ticket)
@@ -220,10 +220,10 @@ class OperatorCase:
                 yield record
 
     async def _stored(self) -> tuple[Ticket, bytes]:
-        found = await find_ticket(self._desk.backend, self._desk.swarm.name, self.client, self.session)
-        if found is None:
+        ticket = await find_ticket(self._desk.backend, self._desk.swarm.name, self.client, self.session)
+        if ticket is None:
             raise _gone()
-        return found
+        return ticket
 
     async def _post(self, ticket: Ticket, stored: bytes, changed: Ticket | None, mail: Mail) -> None:
         desk = self._desk

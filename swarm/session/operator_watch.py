@@ -45,9 +45,9 @@ async def look_after(conversation: Conversation) -> float:
 
 async def is_left(backend: Backend, ticket: Ticket) -> bool:
     """Whether the process of the operator who has taken ``ticket`` is gone."""
-    held = await backend.get(keys.operator_lease(ticket.client, ticket.session))
-    holder = parse_holder(held)
-    return held is None or (holder is not None and holder.is_dead)
+    lease = await backend.get(keys.operator_lease(ticket.client, ticket.session))
+    holder = parse_holder(lease)
+    return lease is None or (holder is not None and holder.is_dead)
 
 
 async def _replace_lost_operator(conversation: Conversation, ticket: Ticket, stored: bytes) -> None:

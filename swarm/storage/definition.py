@@ -73,7 +73,7 @@ class Update:
     added: int = 0
     changed: int = 0
     removed: int = 0
-    kept: int = 0
+    conflicts: int = 0
     """Items that the definition has changed, but a tool or a user as well: these are not written."""
     missing: int = 0
     """Default items that are not stored, of a storage without a manifest: nobody knows whether they were removed."""
@@ -85,7 +85,7 @@ class Update:
     """The names of the former embedder and of the present one, if they differ."""
 
     def __bool__(self) -> bool:
-        return bool(self.writes or self.kept or self.missing or self.reindexed or self.unfit or self.embedder)
+        return bool(self.writes or self.conflicts or self.missing or self.reindexed or self.unfit or self.embedder)
 
     def summary(self, name: str) -> str:
         """Return one line about the storage ``name`` for the user; empty if there is nothing to report."""
@@ -98,11 +98,11 @@ class Update:
             parts.append(f"{self.unfit:,} items have no text for the index")
         if self.embedder:
             parts.append("the embedder was {} and is {}: the next search embeds all items".format(*self.embedder))
-        if self.kept:
-            parts.append(f"{self.kept:,} changed here and in the definition keep your version")
+        if self.conflicts:
+            parts.append(f"{self.conflicts:,} changed here and in the definition keep your version")
         if self.missing:
             parts.append(f"{self.missing:,} of the definition are not stored")
-        if self.kept or self.missing:
+        if self.conflicts or self.missing:
             parts.append(f"swarmchat storage reload {name} -S SWARM stores the definition's items")
         return f"storage {name}: {'; '.join(parts)}" if parts else ""
 
@@ -136,7 +136,7 @@ def follow(
             update.writes[item_id] = item.value
             update.changed += 1
         else:
-            update.kept += 1
+            update.conflicts += 1
     followed = {entry.id for entry in previous if entry is not None}
     for entry in before:
         if entry.id not in followed and (current := stored.get(entry.id)) is not None:
@@ -144,7 +144,7 @@ def follow(
                 update.writes[entry.id] = None
                 update.removed += 1
             else:
-                update.kept += 1
+                update.conflicts += 1
     return update
 
 
@@ -157,7 +157,7 @@ def adopt(defaults: Sequence[DefaultItem], stored: Sequence[Entry], new_ids: Cal
     ids = iter(new_ids(len(defaults)))
     for item, entry in zip(defaults, _match(defaults, stored), strict=True):
         update.missing += entry is None
-        update.kept += entry is not None and entry.digest != item.digest
+        update.conflicts += entry is not None and entry.digest != item.digest
         update.entries.append(Entry(next(ids) if entry is None else entry.id, item.digest, item.texts))
     return update
 

@@ -62,14 +62,14 @@ class SearchIndex:
     """The vectors of items: a row of length 1 or 0 for each text.
 
     The rows of item ``i`` are ``starts[i]`` up to ``starts[i + 1]``, at least one. Items that were replaced or removed
-    stay in ``ids`` and ``rows`` for a while: ``gone`` has their numbers.
+    stay in ``ids`` and ``rows`` for a while: ``removed`` has their numbers.
     """
 
     raws: Mapping[str, bytes]
     ids: Sequence[str]
     starts: "NDArray[np.int64]"
     rows: Rows
-    gone: "NDArray[np.int64]"
+    removed: "NDArray[np.int64]"
 
     @property
     def matrix(self) -> "Matrix":
@@ -97,7 +97,7 @@ class SearchIndex:
         rough = self.matrix @ query
         if len(self.ids) != len(rough):
             rough = np.maximum.reduceat(rough, self.starts[:-1])
-        rough[self.gone] = -np.inf
+        rough[self.removed] = -np.inf
         limit = max(score, _LEAST)
         if total < len(rough):
             position = len(rough) - total
@@ -136,20 +136,20 @@ class SearchIndex:
         if not dropped:
             return self
         positions = {item_id: at for at, item_id in enumerate(self.ids)}
-        gone = np.append(self.gone, np.array([positions[item_id] for item_id in dropped], np.int64))
+        removed = np.append(self.removed, np.array([positions[item_id] for item_id in dropped], np.int64))
         raws = {item_id: raw for item_id, raw in self.raws.items() if item_id not in dropped}
-        index = replace(self, raws=raws, gone=gone)
-        return index.compacted() if len(gone) > len(self.ids) // 2 else index
+        index = replace(self, raws=raws, removed=removed)
+        return index.compacted() if len(removed) > len(self.ids) // 2 else index
 
     def compacted(self) -> "SearchIndex":
         """Return the same index without the rows of replaced and removed items."""
         import numpy as np
 
-        items = np.delete(np.arange(len(self.ids)), self.gone)
+        items = np.delete(np.arange(len(self.ids)), self.removed)
         _, rows = self._rows_of(items)
         starts = np.append(0, np.cumsum(self.starts[items + 1] - self.starts[items]))
         ids = [self.ids[at] for at in items.tolist()]
-        return SearchIndex(self.raws, ids, starts, Rows(self.matrix[rows], len(rows)), self.gone[:0])
+        return SearchIndex(self.raws, ids, starts, Rows(self.matrix[rows], len(rows)), self.removed[:0])
 
     def extended(self, ids: Sequence[str], counts: Sequence[int], vectors: "Matrix", expected: int) -> "SearchIndex":
         """Return this index with the items ``ids`` added; ``counts``: how many of ``vectors`` belong to each."""

@@ -47,8 +47,8 @@ class ExternalTool(Tool):
         if not isinstance(values, dict):
             raise ArgumentsError(f"the arguments are {json.dumps(values)[:80]}, expected a JSON object")
         values = {name: self._decoded(name, value) for name, value in values.items()}
-        if found := self._problems(values):
-            raise ArgumentsError("; ".join(found))
+        if problems := self._problems(values):
+            raise ArgumentsError("; ".join(problems))
         return {"arguments": values}
 
     def _decoded(self, name: str, value: Any) -> Any:

@@ -140,10 +140,10 @@ class _Check:
             yield from self.problems(value, part, place)
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
-                found = [list(self.problems(value, part, place)) for part in schema[keyword]]
-                fitting = sum(not each for each in found)
+                by_alternative = [list(self.problems(value, part, place)) for part in schema[keyword]]
+                fitting = sum(not each for each in by_alternative)
                 if not fitting:
-                    yield min(found, key=len)[0]
+                    yield min(by_alternative, key=len)[0]
                 elif keyword == "oneOf" and fitting > 1:
                     yield _problem(place, value, f"a value that fits one of the alternatives, and this fits {fitting}")
 
@@ -161,21 +161,21 @@ def inlined_root(schema: Mapping[str, Any]) -> Mapping[str, Any]:
             target = _referenced(root, reference)
             if not isinstance(target, Mapping):
                 break
-            beside = {name: value for name, value in schema.items() if name != "$ref"}
+            siblings = {name: value for name, value in schema.items() if name != "$ref"}
             properties = {**target.get("properties", {}), **schema.get("properties", {})}
             required = [*target.get("required", ()), *schema.get("required", ())]
-            schema = {**target, **beside, "properties": properties, "required": required}
+            schema = {**target, **siblings, "properties": properties, "required": required}
     return schema
 
 
 def _referenced(root: Schema, reference: str) -> Schema:
-    found: Any = root
+    target: Any = root
     for step in reference.removeprefix("#").split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
-        if not isinstance(found, Mapping) or name not in found:
+        if not isinstance(target, Mapping) or name not in target:
             raise DefinitionError(f"the schema refers to {reference!r}, which it does not have: use #/$defs/NAME")
-        found = found[name]
-    return found if isinstance(found, bool | Mapping) else {}
+        target = target[name]
+    return target if isinstance(target, bool | Mapping) else {}
 
 
 def _equal(one: Any, other: Any) -> bool:

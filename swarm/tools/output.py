@@ -92,8 +92,8 @@ def _of_schema(schema: Mapping[str, Any]) -> OutputType:
 
     def check(text: str) -> Any:
         value = decode_json(text)
-        if found := list(problems(value, schema, schema)):
-            raise ArgumentsError("; ".join(found[:10]))
+        if messages := list(problems(value, schema, schema)):
+            raise ArgumentsError("; ".join(messages[:10]))
         return value
 
     return _made(str(schema.get("title", "")), schema, check)
@@ -105,7 +105,7 @@ def _made(name: str, schema: Mapping[str, Any], check: Callable[[str], Any]) -> 
     schema = closed_schema(schema)
     if schema.get("type") == "object":
         return OutputType(name, schema, check)
-    beside = {key: value for key, value in schema.items() if key in ("$defs", "definitions")}
-    inner = {key: value for key, value in schema.items() if key not in beside}
-    whole = {"type": "object", "properties": {WRAPPER: inner}, "required": [WRAPPER], **beside}
+    definitions = {key: value for key, value in schema.items() if key in ("$defs", "definitions")}
+    inner = {key: value for key, value in schema.items() if key not in definitions}
+    whole = {"type": "object", "properties": {WRAPPER: inner}, "required": [WRAPPER], **definitions}
     return OutputType(name, closed_schema(whole), check, wrapped=True)

@@ -76,8 +76,8 @@ def _check_default(tool: str, name: str, default: object, model: type[BaseModel]
 
 def described_errors(error: ValidationError, whole: str) -> str:
     """Return what pydantic found, for the model; ``whole`` names the value itself."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, problem['loc'])) or whole}: {problem['msg']}" for problem in found)
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, problem['loc'])) or whole}: {problem['msg']}" for problem in errors)
 
 
 def plain_schema(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,15 +53,18 @@ class ToolAsking:
             answer = await self._request(chosen, messages, parameters)
             if kind is None and (text := cleaned(answer.text)):
                 return text
-            problem, told = "the answer is empty", "Your answer was empty."
+            problem, retry = "the answer is empty", "Your answer was empty."
             if kind is not None:
                 from swarmchat.swarm.turn.output import instruction, read_output
 
                 try:
                     return read_output(kind, answer, repair=True)[1]
                 except ArgumentsError as error:
-                    problem, told = str(error), f"Your answer does not fit: {error}. {instruction(kind)}"
-            messages += [{"role": "assistant", "content": answer.text or _SILENCE}, {"role": "user", "content": told}]
+                    problem, retry = str(error), f"Your answer does not fit: {error}. {instruction(kind)}"
+            messages += [
+                {"role": "assistant", "content": answer.text or _SILENCE},
+                {"role": "user", "content": retry},
+            ]
         raise OutputError(f"{chosen.name} gave no usable answer to the tool ({problem}): ask differently")
 
     async def _request(self, model: Model, messages: Sequence[dict[str, Any]], parameters: dict[str, Any]) -> Answer:

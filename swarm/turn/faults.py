@@ -62,7 +62,7 @@ class Guards:
             return None
         refusals = {call_id: self._once(why) for fault in faults for call_id, why in fault.refusals.items()}
         worst = min(faults, key=lambda fault: _SEVERITY.index(fault.cause))
-        return Fault(worst.cause, worst.detail, worst.told, answer, refusals, worst.error)
+        return Fault(worst.cause, worst.detail, worst.feedback, answer, refusals, worst.error)
 
     def count(self, calls: Sequence[ToolCall]) -> None:
         """Count ``calls`` as made. Two equal ones in one message count once."""

@@ -37,7 +37,7 @@ async def history_for(giver: Conversation, child: Conversation, kind: str) -> st
     # Without tools: which of them are available is a question of the next request.
     context = await prepare(giver, toolset=Toolset())
     # The newest group is the call that gives the task.
-    lines = [line for group in context.kept[context.leading : -1] for line in lines_of(group)]
+    lines = [line for group in context.groups[context.leading : -1] for line in lines_of(group)]
     if not lines:
         return ""
     if kind == "summary":

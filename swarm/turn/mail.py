@@ -51,21 +51,21 @@ async def _take(conversation: Conversation, one_wake: bool) -> int | None:
     entries = await conversation.backend.slice(mailbox, 0)
     mails = [parse_mail(entry) for entry in entries]
     last = next((place for place, mail in enumerate(mails) if _starts_turn(conversation, mail, one_wake)), len(mails))
-    taken = min(len(mails), last + one_wake)
-    if not taken:
+    end = min(len(mails), last + one_wake)
+    if not end:
         return 0
     may_wake = not (one_wake and await conversation.primitives.find_ban())
     batch, changes = conversation.batch(), ChangeSet()
-    for mail in filter(None, mails[:taken]):
+    for mail in filter(None, mails[:end]):
         _add_record(conversation, batch, mail, may_wake=may_wake)
     changes.write(ExpectLength(mailbox, len(entries)), Truncate(mailbox, 0))
-    changes.write(Append(mailbox, tuple(entries[taken:]), ttl))
+    changes.write(Append(mailbox, tuple(entries[end:]), ttl))
     try:
         await conversation.commit(batch, changes)
     except LengthConflict:
         # Another message has arrived meanwhile.
         return None
-    return mails[:taken].count(None)
+    return mails[:end].count(None)
 
 
 def to_react_to(records: Sequence[Record]) -> Record | None:
@@ -139,7 +139,7 @@ def unseen_mail(conversation: Conversation) -> list[MailReceived | Warned]:
             agent, wake = record.agent or "", record.data.get("wake") is True
             act = record.text("act")
             events.append(MailReceived(record.text("text"), record.text("sender"), agent, wake, act))
-            if wanted := record.text("for"):
-                events.append(Warned(f"this message was for agent {wanted!r}, which the swarm lacks: {agent} got it"))
+            if named := record.text("for"):
+                events.append(Warned(f"this message was for agent {named!r}, which the swarm lacks: {agent} got it"))
     conversation.mail_seen = log.next_seq
     return events

@@ -30,15 +30,15 @@ def read_output(kind: OutputType, answer: Answer, *, repair: bool) -> tuple[Answ
         return answer, kind.parse(answer.text)
     except ArgumentsError as error:
         problem = error
-    found: ArgumentsError | None = None
+    best: ArgumentsError | None = None
     for value in json_values(answer.text) if repair else ():
         text = json.dumps(value, ensure_ascii=False)
         try:
             return replace(answer, text=text), kind.parse(text)
         except ArgumentsError as error:
-            found = found or error
+            best = best or error
     # What is wrong with a value says more than that there is text around it.
-    problem = found or problem
+    problem = best or problem
     raise problem
 
 

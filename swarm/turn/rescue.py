@@ -197,7 +197,7 @@ class Rescue:
         bad = next(filter(None, parts), _SILENCE)
         self.tail = (
             {"role": "assistant", "content": bad[:_LONGEST_SHOWN]},
-            {"role": "user", "content": f"{fault.told}\n\n{self._recorder.question}"},
+            {"role": "user", "content": f"{fault.feedback}\n\n{self._recorder.question}"},
         )
         if fault.cause == "request_limit":
             self.parameters = {"tool_choice": "none"}

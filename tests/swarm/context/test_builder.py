@@ -349,7 +349,7 @@ def test_the_turn_before_the_question_stays(answer: int, tokens: int | None, sen
     groups = GroupBuilder(records=records_of(messages)).groups
     counter = WordCounter()
     context = build_context(groups, counter=counter, budget=Budget(100))
-    assert "".join(group.role[0].upper() for group in context.kept) == sent
+    assert "".join(group.role[0].upper() for group in context.groups) == sent
     assert context.rotation is not None
     assert context.rotation.dropped == (0, 1)
     assert context.tokens <= 100

@@ -111,12 +111,12 @@ def check(groups, context, budget: Budget) -> None:
     assert sent[0] == json.loads(SYSTEM)
     assert context.tokens <= budget.available
     for group in leading_system(groups):
-        assert group in context.kept
+        assert group in context.groups
     questions = [group for group in groups if group.is_user]
     if questions:
-        assert questions[-1] in context.kept
+        assert questions[-1] in context.groups
     if groups:
-        assert context.kept[-1].seq == groups[-1].seq
+        assert context.groups[-1].seq == groups[-1].seq
 
 
 @given(HISTORIES, st.integers(1, 400), st.sampled_from([(1.0, 1.0), (0.9, 0.7), (0.5, 0.1)]))
@@ -185,7 +185,7 @@ def test_a_larger_budget_keeps_no_less(messages, window, more):
         return
     large = build(messages, Budget(window + more, high=1, low=1))[1]
     if not small.shortened:
-        assert {group.seq for group in small.kept} <= {group.seq for group in large.kept}
+        assert {group.seq for group in small.groups} <= {group.seq for group in large.groups}
 
 
 @given(VALID_HISTORIES, st.integers(10, 120))

@@ -41,7 +41,7 @@ def test_what_is_sent_is_what_the_rules_say_of_the_whole_log(log, window, marks,
         assert naive["tokens"] > window
         return
     cut = context.rotation
-    assert [group.seq for group in context.kept] == naive["sent"]
+    assert [group.seq for group in context.groups] == naive["sent"]
     assert context.shortened or context.tokens == naive["tokens"]
     assert set(context.crowded_out) == naive["crowded_out"]
     recorded = cut and (cut.first_kept, cut.tokens_before, cut.tokens_after, [*cut.dropped])

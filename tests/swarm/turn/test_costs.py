@@ -254,7 +254,7 @@ def test_opening_reads_what_a_context_can_hold():
                 context = await session.context()
             costs.append((backend.read, backend.counted()))
             # A cut leaves half of what was read.
-            assert 450 < len(context.kept) <= backend.read <= 2.2 * len(context.kept)
+            assert 450 < len(context.groups) <= backend.read <= 2.2 * len(context.groups)
         assert costs[0] == costs[1]
         await backend.close()
 
