@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -50,11 +51,11 @@ class Random:
 
     def __init__(self, dimension: int) -> None:
         self.name = f"random-{dimension}"
-        self._dimension = dimension
+        self._rows = cache(lambda number: unit_rows(number, dimension))
 
     async def embed(self, texts: Sequence[str]) -> Matrix:
         """Return the same rows for the same number of texts."""
-        return unit_rows(len(texts), self._dimension)
+        return self._rows(len(texts))
 
 
 async def run(setup: Setup) -> AsyncIterator[Table]:

@@ -8,7 +8,6 @@ https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-
 
 import hashlib
 import re
-from functools import lru_cache
 
 from swarmchat.swarm.common.encoding import folded_text
 
@@ -17,16 +16,19 @@ ROOT = "swarmchat:1:"
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.@+-]")
 _LONGEST = 200
+_SAFE = re.compile(r"[A-Za-z0-9_.@+-]{1,200}")
+"""What stays as it is."""
 _DIGEST_MARK = "~"
 
 
-@lru_cache(maxsize=1024)
 def escape(component: str) -> str:
     """Return ``component`` as text of ``A-Z a-z 0-9 _ . @ + - % ~``, different for different components.
 
     Other bytes of the UTF-8 form become ``%XX``; the empty text becomes ``%``. A component whose escaped form
     would be longer than 200 characters is cut and ends in ``~`` and its sha256, so that keys stay short.
     """
+    if _SAFE.fullmatch(component):
+        return component
     raw = component.encode("utf-8", "surrogatepass")
     safe = _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], raw).decode("ascii") or "%"
     if len(safe) <= _LONGEST:

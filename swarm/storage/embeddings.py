@@ -3,7 +3,7 @@
 import asyncio
 import struct
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 from weakref import WeakKeyDictionary
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
     Matrix = NDArray[np.float32]
 
-_COMMIT = 500
 _BATCH = 1000
 """Texts between two writes to the cache: what an interruption can lose."""
 _HEADER = struct.Struct("<I")
@@ -163,17 +162,18 @@ class PersistEmbedding:
         return vectors
 
     async def _batch(self, texts: list[str]) -> "dict[str, Vector]":
-        vectors = await self._read(texts)
+        keys_of = {text: keys.embedding(self.embedder.name, text) for text in texts}
+        vectors = await self._read(keys_of)
         missing = [text for text in texts if text not in vectors]
+        for text, vector in vectors.items():
+            self._remember(text, vector)
         if missing:
             computed = dict(zip(missing, self._checked(await self.embedder.embed(missing), len(missing)), strict=True))
             # Remembered first, so that nothing is computed again if the cache cannot be written.
             for text, vector in computed.items():
                 self._remember(text, vector)
-            await self._write(computed)
+            await self._write({keys_of[text]: vector for text, vector in computed.items()})
             vectors |= computed
-        for text, vector in vectors.items():
-            self._remember(text, vector)
         return vectors
 
     def _checked(self, answer: "Matrix", number: int) -> "list[Vector]":
@@ -197,9 +197,13 @@ class PersistEmbedding:
         lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
         return list((rows / np.where(lengths, lengths, 1)).astype(np.float32))
 
-    async def _read(self, texts: list[str]) -> "dict[str, Vector]":
-        """Return the undamaged cached vectors of ``texts`` that have the known dimension, or else the first one's."""
-        values = await self._store.backend.get_many([keys.embedding(self.embedder.name, text) for text in texts])
+    async def _read(self, keys_of: Mapping[str, str]) -> "dict[str, Vector]":
+        """Return the undamaged cached vectors, by text, that have the known dimension, or else the first one's.
+
+        ``keys_of``: the keys by text.
+        """
+        texts = list(keys_of)
+        values = await self._store.backend.get_many(list(keys_of.values()))
         if self._dimension is None:
             first = next((each for each in map(decode_vector, values) if each is not None), None)
             if first is None:
@@ -208,13 +212,10 @@ class PersistEmbedding:
         return {texts[at]: row for at, row in decode_vectors(values, self._dimension).items()}
 
     async def _write(self, vectors: "dict[str, Vector]") -> None:
+        """Store ``vectors``, by key."""
         ttl = self._store.lifetimes.embedding
-        puts = [
-            Put(keys.embedding(self.embedder.name, text), encode_vector(vector), ttl)
-            for text, vector in vectors.items()
-        ]
-        for first in range(0, len(puts), _COMMIT):
-            await run_to_completion(self._store.backend.commit(*puts[first : first + _COMMIT]))
+        puts = [Put(key, encode_vector(vector), ttl) for key, vector in vectors.items()]
+        await run_to_completion(self._store.backend.commit(*puts))
 
     def _recall(self, text: str) -> "Vector | None":
         """Return the vector of ``text`` in memory, unless its dimension turned out to be of another model."""
