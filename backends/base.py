@@ -1,7 +1,7 @@
-"""The Protocol of all backends: bytes in, bytes out, and everything is written by ``commit``.
+"""The Protocol of all backends: they store bytes under keys, and all writes go through ``commit``.
 
 A backend has two kinds of keys. A *value* is one byte string; a *list* is a sequence of byte strings that only grows
-at its end. A key stays of one kind as long as it exists. Keys are opaque text, anything that encodes to UTF-8: a driver
+at its end. A key keeps its kind as long as it exists. Keys are opaque text, anything that encodes to UTF-8: a driver
 never builds a path or a pattern from one. There are no empty lists. A ``ttl`` is in seconds, exact to the millisecond;
 with a ttl of zero or less, the key is removed at once.
 

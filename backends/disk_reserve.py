@@ -1,4 +1,4 @@
-"""Room on a disk that is kept for deleting: SQLite writes even that to its journal first."""
+"""Disk space reserved for deleting on a full disk: SQLite writes even a deletion to its journal first."""
 
 import os
 from contextlib import suppress

@@ -1,6 +1,7 @@
-"""A long answer in Markdown, and a chat server that streams it at a steady pace, in a process of its own.
+"""A long answer in Markdown, and a chat server that streams it at a steady pace, in a separate process.
 
-``python -m benchmarks.answers PIECE PACE`` prints its port: pieces of so many letters, so many a second.
+``python -m benchmarks.answers PIECE PACE`` prints its port. PIECE is the number of letters per piece, PACE the number
+of pieces per second.
 """
 
 import asyncio

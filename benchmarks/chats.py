@@ -1,4 +1,4 @@
-"""Chats with calls of tools, as lists of messages of the chat API: for what cuts them."""
+"""Chats with tool calls, as message lists of the chat API, for the benchmarks that cut them."""
 
 import random
 from typing import Any

@@ -1,4 +1,4 @@
-"""What one answer on the command line costs, which a script pays for each: processor time, and memory."""
+"""The cost of one answer on the command line, as in a script: processor time and memory."""
 
 import asyncio
 import importlib.util

@@ -1,4 +1,5 @@
-"""Many sessions at once, in one process and in many: against the same commits without us, and whether anybody waits."""
+"""Many sessions at once, in one process and in many: compared with the same commits without swarmchat, and whether any
+session waits."""
 
 import asyncio
 import sqlite3

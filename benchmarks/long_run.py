@@ -1,4 +1,4 @@
-"""Very long sessions in one process: memory and the time of a turn, which both are to stay as they are."""
+"""Very long sessions in one process: memory and the time of a turn, neither of which should grow."""
 
 import gc
 import statistics

@@ -1,4 +1,5 @@
-"""The page of results, ``docs/benchmarks.md``, written from ``docs/benchmarks.json``, where each part's last run is."""
+"""The page of results, ``docs/benchmarks.md``, written from ``docs/benchmarks.json``, which holds each part's last
+run."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The parts of the benchmark, in the order in which they run and stand on the page."""
+"""The parts of the benchmark, in the order in which they run and appear on the page."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol

@@ -1,7 +1,7 @@
-"""How much of each request begins like the one before it: what providers keep in their prompt caches and sell for less.
+"""How much of each request is the same as the previous one from the start: the part that prompt caches make cheaper.
 
-A session sends a chat of 300 turns over HTTP, so that all that is done to a request counts. Trimmers of other libraries
-are given the same chat before each of its answers.
+A session sends a chat of 300 turns over HTTP, so that everything done to a request counts. Trimmers of other libraries
+get the same chat before each of its answers.
 """
 
 import asyncio

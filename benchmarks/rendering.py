@@ -1,4 +1,4 @@
-"""Drawing an answer as Markdown while it comes: what that costs beside rich, and how late others get their turn."""
+"""Rendering an answer as Markdown while it streams: the cost compared with rich, and the delay for other tasks."""
 
 import statistics
 from collections.abc import AsyncIterator, Mapping

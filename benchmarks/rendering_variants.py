@@ -1,4 +1,4 @@
-"""What draws answers, in workers: on a pseudo-terminal that another process reads."""
+"""The renderers to compare, run in workers on a pseudo-terminal that another process reads."""
 
 import asyncio
 import io

@@ -1,6 +1,6 @@
-"""Cutting a conversation to a window: what it costs by length and window, what a turn has of it, and how others do.
+"""Cutting a conversation to a window: the cost by length and window, its part of a turn, and other libraries.
 
-Aims: 5 ms for 10,000 counted messages, and a cost that follows from the window only.
+Aims: 5 ms for 10,000 counted messages, and a cost that depends only on the window.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A chat server that answers at once, in a process of its own: ``python -m benchmarks.server`` prints its port."""
+"""A chat server that answers at once, in a separate process: ``python -m benchmarks.server`` prints its port."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Sessions in number and in length: resume, a turn's commits, list and search, and what opening a long log costs."""
+"""Many sessions and long sessions: resume, a turn's commits, list and search, and the cost of opening a long log."""
 
 import json
 import re

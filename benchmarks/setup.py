@@ -1,4 +1,4 @@
-"""What every benchmark is given: where to put its files, and how much to measure."""
+"""The setup of every benchmark: where to put its files, and how much to measure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

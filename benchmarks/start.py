@@ -1,4 +1,4 @@
-"""From the command to its first words, against Python importing the libraries that a terminal program needs anyway."""
+"""The time from the command to its first output, compared with importing the libraries that it needs anyway."""
 
 import asyncio
 import importlib.util

@@ -1,4 +1,4 @@
-"""Searching storages, against the bare product of a matrix in numpy; opening large ones, and changing them."""
+"""Searching storages, compared with a plain matrix product in numpy; opening and changing large ones."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""The backends that are measured: memory, disk, and a Redis server of the benchmark's own."""
+"""The backends to measure: memory, disk, and the benchmark's own Redis server."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager

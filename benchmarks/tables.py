@@ -1,4 +1,4 @@
-"""What is measured, as tables: printed while a benchmark runs, and kept for the page."""
+"""Results as tables: printed while a benchmark runs, and kept for the page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field

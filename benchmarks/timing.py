@@ -1,4 +1,4 @@
-"""Time variants of one thing in turns, so that what the machine does meanwhile hits all of them alike."""
+"""Time several variants in turns, so that other load on the machine affects all of them alike."""
 
 import gc
 import statistics

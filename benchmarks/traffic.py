@@ -1,4 +1,4 @@
-"""What goes to a store in a turn and in an opening: commands, round trips and bytes to Redis, transactions on disk."""
+"""The traffic to a store in a turn and when opening: commands, round trips and bytes to Redis, transactions on disk."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What cuts chats to a window, ours and other libraries', each set up as its own documentation does.
+"""The functions that cut chats to a window, ours and those of other libraries, set up as their documentation says.
 
 Each is a context manager for a worker: it gives a function that cuts every one of ``chats`` (the arguments of ``chat``)
 (of those before ``until``, if that is given) to its ``window``, and returns for each how long that took and what came

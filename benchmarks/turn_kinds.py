@@ -1,4 +1,4 @@
-"""What tools, a handoff, a rescue and a hook add to a turn, in processor time; the model answers at once."""
+"""The processor time that tools, a handoff, a rescue and a hook add to a turn; the model answers at once."""
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence

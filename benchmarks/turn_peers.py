@@ -1,4 +1,4 @@
-"""Turns of other libraries that workers run, set up as their own documentation does, and asked for the whole answer."""
+"""Turns of other libraries, run in workers, set up as their documentation says, without streaming."""
 
 import sqlite3
 import time

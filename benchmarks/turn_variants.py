@@ -1,4 +1,4 @@
-"""Turns that workers run: the bare client that keeps nothing, and ours with all that it keeps."""
+"""The turns to compare, run in workers: the bare client without storage, and ours with all of its storage."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""A whole turn, persistence included: against the bare client that keeps nothing, and beside other libraries."""
+"""A whole turn, including persistence, compared with the bare client without storage and with other libraries."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack

@@ -1,8 +1,8 @@
-"""Variants in processes of their own, so that no library pays for what another one imported or left to collect.
+"""Run variants in separate processes, so that no library is slowed by the imports or garbage of another.
 
-``python -m benchmarks.workers MODULE:FUNCTION JSON`` is such a process. FUNCTION is an async context manager that takes
-what the JSON says and gives what is run: a function without parameters that returns seconds, or any other JSON value.
-Each line on standard input is a request, and each has one line of JSON for an answer.
+``python -m benchmarks.workers MODULE:FUNCTION JSON`` runs such a process. FUNCTION is an async context manager that
+takes the JSON's values as arguments and yields the function to run: it has no parameters and returns seconds, or any
+other JSON value. Each line on standard input is a request, answered with one line of JSON.
 """
 
 import asyncio

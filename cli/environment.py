@@ -1,4 +1,4 @@
-"""The environment of the program, and what of it tools and other programs do not get: the user's keys."""
+"""The program's environment variables, with the user's keys hidden from tools and other programs."""
 
 import os
 from collections.abc import Iterable

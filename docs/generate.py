@@ -234,9 +234,9 @@ def _helper(name: str) -> Any:
 
 def dialects() -> str:
     """Return the table of what providers demand, from the strict stand-ins that the tests talk to."""
-    rows = ["| servers | demand | swarmchat sends | since | reported in |", "| --- | --- | --- | --- | --- |"]
+    rows = ["| servers | require | swarmchat sends | when | reported in |", "| --- | --- | --- | --- | --- |"]
     for each in _helper("dialects").STAND_INS:
-        since = f"a refusal: `{each.adaptation}`" if each.adaptation else "always"
+        since = f"after a rejection: `{each.adaptation}`" if each.adaptation else "always"
         rows.append(f"| {each.servers} | {each.demand} | {each.form} | {since} | {each.source} |")
     return "\n".join(rows)
 

@@ -1,1 +1,1 @@
-"""Swarms that come with the program, and small programs to learn from."""
+"""Built-in swarms, and small programs to learn from."""

@@ -1,6 +1,6 @@
 """A help desk of three agents: facts and a game at the front desk, an order form at sales, and refunds.
 
-A fourth one never talks to the client: the front desk gives it tasks, as to a tool. Support is a person.
+A fourth agent never talks to the client: the front desk uses it as a tool. Support is a person.
 
 Start it with ``swarmchat -S helpdesk`` and say "help". Without a key, the demo model follows the rules in
 ``helpdesk_data.py``; everything else is the same with a real model.

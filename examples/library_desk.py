@@ -1,4 +1,4 @@
-"""A swarm in one small file: questions at the desk, and another agent who lends books.
+"""A swarm in one small file: one agent answers questions, another lends books.
 
 Start it with ``swarmchat chat -S examples/library_desk.py``. The demo model follows the rules under ``demo``.
 """

@@ -1,4 +1,4 @@
-"""Connect a model of your own: two properties and two methods.
+"""Write your own model: two properties and two methods.
 
 $ python examples/own_model.py
 you: a stitch in time

@@ -1,7 +1,7 @@
 """A shop with an advisor and a cashier: a catalogue that is searched by description, and a basket.
 
-Start it with ``swarmchat -S phone_shop`` and say "help". Neither client nor model ever needs an id: "the cheap one"
-will do. Without a key, the demo model follows the rules at the end.
+Start it with ``swarmchat -S phone_shop`` and say "help". Neither the client nor the model needs an id: "the cheap one"
+is enough. Without a key, the demo model follows the rules at the end.
 """
 
 from dataclasses import dataclass, field, replace

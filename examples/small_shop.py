@@ -1,4 +1,4 @@
-"""A shop with two agents, whose basket lies on disk or in Redis, beside the conversation."""
+"""A shop with two agents, with the basket on disk or in Redis, beside the conversation."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""See how the oldest turns are left out when the context window is full. The log keeps everything.
+"""See how the oldest turns are dropped when the context window is full. The log keeps everything.
 
 $ python examples/small_window.py
 turn 1: 47 of 210 tokens sent

@@ -1,4 +1,4 @@
-"""Ask for an answer of a type: the schema goes to the model, the answer is checked, a wrong one is asked for again.
+"""Ask for a typed answer: the model gets the schema, the answer is checked, and a wrong answer is requested again.
 
 $ python examples/structured_output.py
 tea costs 2.50

@@ -11,21 +11,21 @@
     │   ├── RequestLimit        too many requests in one turn
     │   ├── RepeatedCall        the same tool call again and again
     │   └── HandoffLoop         agents hand over in a circle
-    ├── OutputError             no answer of the required type came: 4
-    ├── DefinitionError         a swarm, agent, tool or policy is defined wrongly: 78
-    ├── ClientBanned        a policy has banned the client, who changes nothing: 77
+    ├── OutputError             the model gave no answer of the required type: 4
+    ├── DefinitionError         the definition of a swarm, agent, tool or policy is invalid: 78
+    ├── ClientBanned        a policy has banned the client; nothing was changed: 77
     ├── HookError               a function of the swarm's author raised an error: 1
     ├── RequestDenied           a hook refused to send a request: 1
     ├── AskError                a tool got no answer from the user: 1
     │   └── NobodyToAsk         there is no user at a prompt
-    ├── McpError                an MCP server cannot be reached, or refuses: 69
+    ├── McpError                an MCP server cannot be reached, or returns an error: 69
     ├── MailError               a message cannot be sent to a session: 1
     │   └── MailboxFull         too many messages wait for it: 75
-    ├── TaskError               no such task in the background, or it cannot be started or stopped: 1
+    ├── TaskError               no such background task, or it cannot be started or stopped: 1
     ├── StateError              a stored state does not fit its type: 65
     ├── StorageError            an item of a storage is invalid: 65
     ├── TranscriptError         a file of conversations is invalid: 65
-    ├── ImageError              a file is no image that can be sent: 65
+    ├── ImageError              a file is not an image that can be sent: 65
     ├── EmbeddingError          an embedder returned vectors that cannot be used: 1
     └── ModelError              the model gave no answer: 1
         ├── ModelUnavailable    no connection, a timeout, a server error, an invalid answer: 69
@@ -35,7 +35,7 @@
         ├── ModelNotFound       no such model or no such address (404): 66
         ├── ModelRefused        the server rejects the request (400 and similar): 1
         ├── ContextTooLong      the server reports that the context exceeds its window: 5
-        ├── NetworkForbidden    a test forbids to ask model servers: 1
+        ├── NetworkForbidden    a test has forbidden requests to model servers: 1
         └── ScriptError         a scripted model got a request that its script does not cover: 1
 
 A message names the bad value, what was expected, and what to do next. ``exit_code`` is the exit code for a program

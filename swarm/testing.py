@@ -1,4 +1,4 @@
-"""For the tests of a swarm: a context for its tools, calls for scripts, replays, and no network."""
+"""Helpers to test a swarm: a context for its tools, calls for scripts, replays, and a ban on network access."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """The conformance suite that every backend passes, shipped for other drivers.
 
-Read ``suite`` first: a test class derives from ``BackendConformance``. ``expect`` is the part of it about Expect,
+Read ``suite`` first: a test class derives from ``BackendConformance``. ``expect`` is its part about Expect,
 ``model`` compares a driver with a dict by random commits, and ``tools`` holds what the tests share.
 """
 

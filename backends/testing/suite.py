@@ -1,6 +1,6 @@
 """The contract of ``swarmchat.backends.base`` as tests: for every backend, shipped or not.
 
-A backend's whole test is a fixture and a class::
+To test a backend, write a fixture and a class::
 
     @pytest.fixture
     def make_backend(tmp_path):
@@ -10,7 +10,7 @@ A backend's whole test is a fixture and a class::
         pass
 
 ``make_backend()`` opens the same store each time within one test, and that store is empty when the test begins. Needs
-pytest and hypothesis, no plugin for async tests.
+pytest and hypothesis, but no plugin for async tests.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Ask the user whether the settings file of the folder may do what needs consent."""
+"""Ask for the user's consent to settings in a folder's settings file."""
 
 import shutil
 import sys

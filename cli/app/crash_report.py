@@ -1,4 +1,4 @@
-"""Report an unexpected error: one line for the user, and a file for whoever fixes it."""
+"""Report an unexpected error: one line for the user, and a file with details for the developers."""
 
 import os
 import platform

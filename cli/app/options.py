@@ -1,4 +1,4 @@
-"""Options of several commands, and `settings`, which adds the options that override settings."""
+"""Options shared by several commands, and `settings`, which adds the options that override settings."""
 
 import inspect
 from collections.abc import Callable

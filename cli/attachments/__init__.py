@@ -1,1 +1,1 @@
-"""Files that go along with a message: found by their paths, read within a limit, and written into it."""
+"""Files attached to a message: found by their paths, read within a limit, and written into it."""

@@ -1,4 +1,4 @@
-"""Ask the user whether a tool may be called."""
+"""Ask the user to allow or deny a tool call."""
 
 import json
 from collections.abc import Mapping

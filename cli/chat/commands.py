@@ -1,4 +1,4 @@
-"""The commands `swarmchat chat`, which is also what a command line without a command means, and `swarmchat run`."""
+"""The commands `swarmchat chat`, which is also the default command, and `swarmchat run`."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Questions to the user while a turn runs: what a tool wants to know, and the prompt that approvals share."""
+"""Questions to the user while a turn runs: those of tools, and the prompt that approvals share."""
 
 import json
 from collections.abc import Iterator

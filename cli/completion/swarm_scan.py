@@ -1,6 +1,6 @@
-"""Names in the swarm on the command line, from the swarms that come with the program and from TOML files.
+"""Names in the swarm on the command line, from built-in swarms and TOML files.
 
-Swarms written in Python have no names here: Tab must not run a program of the user's.
+Swarms written in Python are not read: Tab must not run the user's program.
 """
 
 import tomllib

@@ -1,6 +1,6 @@
 """The values that each option, argument and setting can have, for Tab.
 
-Only what is known at once is offered: no program of the user's is run, and only servers on this machine are asked.
+Only immediately known values are offered: no program of the user is run, and only servers on this machine are asked.
 """
 
 from collections.abc import Mapping

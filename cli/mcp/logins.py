@@ -1,4 +1,4 @@
-"""Log in to MCP servers that want it, and out again."""
+"""Log in to MCP servers that require it, and log out."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""The desk of an operator at a terminal: who waits, and the conversation that was taken."""
+"""The desk of an operator at a terminal: the waiting users, and the conversation with one of them."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The list of those who wait for an operator."""
+"""The list of users who wait for an operator."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Tab completion at the prompt: slash commands that are of use now, their arguments, and files after ``@``."""
+"""Tab completion at the prompt: slash commands that can do something now, their arguments, and files after ``@``."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Read what a terminal sends: the key forms that prompt_toolkit does not know, and replies that are no keys.
+"""Parse terminal input that prompt_toolkit does not know: other forms of keys, and replies that are not keys.
 
 Newer terminals report keys such as Shift-Enter as CSI u (kitty, Ghostty, WezTerm, foot, iTerm2, tmux) or as xterm's
 modifyOtherKeys. Replies to other programs may arrive late, and focus reports may still be on.

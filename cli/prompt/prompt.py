@@ -1,4 +1,4 @@
-"""The prompt of a chat: a line editor that also takes what is typed while an answer comes."""
+"""The prompt of a chat: a line editor that also accepts input typed during an answer."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext

@@ -1,4 +1,4 @@
-"""The theme as a style of the line editor."""
+"""Convert the theme to a style of the line editor."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Read what is typed while an answer comes, without showing it in the middle of the answer."""
+"""Read input typed during an answer, without showing it in the middle of the answer."""
 
 import asyncio
 import sys

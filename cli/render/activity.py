@@ -1,4 +1,4 @@
-"""The status line of a turn: who is doing what while nothing is printed."""
+"""The status line of a turn: the current agent and activity, shown while nothing is printed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Print the events of a turn: answers on one stream, remarks about them on another, and a live status line."""
+"""Print the events of a turn: answers on one stream, notes about them on another, and a live status line."""
 
 import asyncio
 import re

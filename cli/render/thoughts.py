@@ -1,4 +1,4 @@
-"""The thoughts of a reasoning model at a terminal: one line that folds them, or all of them, dim."""
+"""Show the thoughts of a reasoning model at a terminal: folded into one line, or all of them, dim."""
 
 import textwrap
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The one-line remarks that describe the events of a turn."""
+"""The one-line notes that describe the events of a turn."""
 
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.conversation import events

@@ -1,4 +1,4 @@
-"""Reports of replays for CI: JSON, JUnit XML, annotations of GitHub, and a Markdown summary."""
+"""Reports of replays for CI: JSON, JUnit XML, GitHub annotations, and a Markdown summary."""
 
 import os
 import re

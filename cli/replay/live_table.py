@@ -1,4 +1,4 @@
-"""The table of a live replay: what each model does differently from the recording, with pass rate, cost and time."""
+"""The table of a live replay: how each model differs from the recording, with pass rate, cost and time."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,6 @@
-"""Processes that replay conversations for another one, forked when all modules are loaded but nothing runs yet.
+"""Worker processes for replays, forked when all modules are loaded but nothing runs yet.
 
-Tasks come in and results leave through a socket, as pickles; nobody else has its other end.
+Tasks and results pass through a socket as pickles; only the parent process has the other end.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""What the settings file of a folder, perhaps somebody else's, may do: nothing that acts for the user unasked.
+"""Limits on a folder's settings file, which may be somebody else's: it must not act for the user without consent.
 
-Each setting is harmless, needs the user's consent once, or is forbidden: see docs/trust.md. Consent is for one file
-with its content, and with the files of the swarm that it names; when these change, the user is asked again.
+Each setting is harmless, needs the user's consent once, or is forbidden: see docs/trust.md. Consent applies to the
+file's current content and to the files of the swarm that it names; if these change, the user is asked again.
 """
 
 import hashlib

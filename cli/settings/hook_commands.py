@@ -1,7 +1,7 @@
-"""Hooks as commands of the user's own settings: JSON on standard input, JSON on standard output.
+"""Run commands from the user's own settings as hooks: JSON on standard input, JSON on standard output.
 
-A command that prints nothing changes nothing. One that fails ends the turn, so that a check cannot be passed by
-breaking it.
+A command that prints nothing changes nothing. A command that fails ends the turn, so breaking a check does not bypass
+it.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Makes the model that the settings ask for."""
+"""Create the model that the settings choose."""
 
 import sys
 from collections.abc import Callable, Sequence

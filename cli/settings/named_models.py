@@ -1,4 +1,4 @@
-"""The tables ``[models.NAME]`` of a settings file: a server, its key and what else belongs to one model."""
+"""The tables ``[models.NAME]`` of a settings file: a model's server, key and other settings."""
 
 import re
 from collections.abc import Callable, Mapping

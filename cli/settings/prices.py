@@ -1,4 +1,4 @@
-"""What an answer of a model costs."""
+"""Compute the cost of a model's answer."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a session is continued with: the swarm, the model and the server that it used before."""
+"""Continue a session with the swarm, the model and the server that it used before."""
 
 import shlex
 from dataclasses import replace

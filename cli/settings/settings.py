@@ -1,4 +1,4 @@
-"""The settings. Every one has one name.
+"""The settings. Each has one name everywhere.
 
 ``max_context`` in a file is ``--max-context`` on the command line and ``SWARMCHAT_MAX_CONTEXT`` in the environment.
 """

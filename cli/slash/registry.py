@@ -1,4 +1,4 @@
-"""The registry of slash commands: find, check and run one. /help, completion and the docs are made from it."""
+"""The registry of slash commands: find, check and run one. It is the source for /help, completion and the docs."""
 
 import difflib
 import re

@@ -1,4 +1,4 @@
-"""Slash commands about the terminal: its theme, its clipboard, the thoughts of models, and a clear screen."""
+"""Slash commands for the terminal: theme, clipboard, the thoughts of models, clearing the screen."""
 
 import os
 import re

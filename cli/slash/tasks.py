@@ -1,4 +1,4 @@
-"""Slash commands about tasks in the background: start, list, show, stop and repeat them."""
+"""Slash commands for background tasks: start, list, show, stop and repeat them."""
 
 import re
 

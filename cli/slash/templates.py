@@ -1,6 +1,6 @@
 """The user's own slash commands: prompts in files, ``commands/NAME.md`` beside the user's settings file.
 
-Files of the current folder are never read: whoever wrote them would speak in the user's name.
+Files in the current folder are never read: their author would speak in the user's name.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Slash commands about turns: undo, redo, ask again, edit the question, and forget what came before."""
+"""Slash commands about turns: undo, redo, ask again, edit the question, and reset."""
 
 import re
 from collections.abc import Sequence

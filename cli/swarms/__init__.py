@@ -1,1 +1,1 @@
-"""`swarmchat agents`, `tools`, `check` and `init`: show a swarm, call its tools, find its mistakes, or write one."""
+"""`swarmchat agents`, `tools`, `check` and `init`: show a swarm, call its tools, find its mistakes, or create one."""

@@ -1,4 +1,4 @@
-"""What the terminal can do."""
+"""Detect what the terminal can do: colours, cursor movement, Unicode, size."""
 
 import os
 import shutil

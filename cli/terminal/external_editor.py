@@ -1,4 +1,4 @@
-"""Edit a text in the user's own editor."""
+"""Edit a text in the user's external editor."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""Tell a user whose terminal has no focus that a turn has ended: by a bell, or by a notification of the terminal."""
+"""Announce the end of a turn while the terminal has no focus: with a bell, or a terminal notification."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Who answers: agents, the swarm they form, and the files that define them.
+"""Agents, the swarm that they form, and the files that define them.
 
 Read `agent` first.
 """

@@ -1,4 +1,4 @@
-"""What the arguments of agents and states are expected to be."""
+"""Checks of the arguments of agents and states."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any

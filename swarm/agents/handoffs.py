@@ -1,4 +1,4 @@
-"""The tools by which agents hand a client over to one another."""
+"""The tools with which agents hand a client over to one another."""
 
 from typing import Any
 

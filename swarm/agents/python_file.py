@@ -1,4 +1,4 @@
-"""Load a Python file of the user, and name the line in which it failed."""
+"""Load the user's Python file; an error names the line that failed."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""What a replay does not compare: fields, and what changes from run to run in texts."""
+"""Rules for what a replay ignores: fields, and parts of texts that change from run to run."""
 
 import re
 from collections.abc import Mapping, Sequence

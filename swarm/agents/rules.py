@@ -1,4 +1,4 @@
-"""The rules for an agent's messages that no model is told: they are recorded, so that a replay notices a change."""
+"""The settings of agents and tools that models do not see, recorded so that a replay notices a change."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Check a swarm without running a model: mistakes that a definition allows and a conversation would show late."""
+"""Check a swarm without running a model: find mistakes that would otherwise show up late in a conversation."""
 
 import inspect
 import string

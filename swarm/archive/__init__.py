@@ -1,4 +1,4 @@
-"""Whole sessions that are not open: list, copy, search, export, redact and repair.
+"""Operations on stored sessions: list, copy, search, export, redact and repair.
 
 Read `sessions` first.
 """

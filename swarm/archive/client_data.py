@@ -1,4 +1,4 @@
-"""Copy the data of a client that belongs to no session: memory, bans and storages."""
+"""Copy a client's data outside its sessions: memory, bans and storages."""
 
 import json
 from collections.abc import AsyncIterator

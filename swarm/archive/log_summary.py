@@ -1,6 +1,6 @@
-"""Derive from a log what is stored beside it: the entry in the session list, the active agent, and the states.
+"""Compute from a log the values stored beside it: the entry in the session list, the active agent, and the states.
 
-A session from a file or a fork starts with these.
+A session that is imported or forked starts with these.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Redaction: replaces whatever matches given regular expressions in records."""
+"""Redact records: replace all matches of given regular expressions."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Operations on a whole stored session: rename, delete, copy and fork it."""
+"""Rename, delete, copy and fork a stored session."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress

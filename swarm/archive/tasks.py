@@ -1,4 +1,4 @@
-"""The tasks in a log: which agent or tool worked on what, with which outcome, and what it cost."""
+"""The tasks in a log: the agent or tool, its text, its outcome and its cost."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The lines of a stored log with the data of its images in them: what is exported, copied and replayed elsewhere."""
+"""The lines of a stored log with image data included, as they are exported, copied and replayed elsewhere."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Store a whole session in steps: a process may die at any moment, and the next one continues."""
+"""Store a whole session in steps: if the process dies in between, the next one continues."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, replace

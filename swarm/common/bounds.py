@@ -1,4 +1,4 @@
-"""The default bounds of what comes from outside: each is a setting."""
+"""The default limits on input from outside; each is a setting."""
 
 MAX_ANSWER = 10_000_000
 """Characters of an answer; also bytes of a body, of a line in a stream, of comments in one, of an MCP message."""

@@ -1,4 +1,4 @@
-"""The current time and new ids for tools, prompts and conditions: drawn from a source that a replay controls."""
+"""The current time and new ids for tools, prompts and conditions, from a source that a replay controls."""
 
 import secrets
 from collections import deque

@@ -1,4 +1,4 @@
-"""Tell the author of a swarm what is wrong with an argument, where it is given, and what was expected."""
+"""Error messages for a swarm's author: the wrong argument, where it is given, and what was expected."""
 
 import inspect
 import re

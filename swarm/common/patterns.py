@@ -1,4 +1,4 @@
-"""Regular expressions that are compiled when they are first used: a program that starts needs few of its patterns."""
+"""Regular expressions that are compiled at their first use: at its start, the program needs only a few of them."""
 
 import re
 from functools import cached_property

@@ -2,8 +2,8 @@
 
 https://platform.openai.com/docs/guides/images-vision#calculating-costs: most models pay for tiles of 512 pixels, after
 the image was scaled into 2048 × 2048 and its shorter side to 768; small models pay for patches of 32 pixels, at most
-1,536, times a factor. Other providers have rules of their own: from requests with images nothing is learned about how a
-server counts.
+1,536, times a factor. Other providers have other rules, so requests with images are not used to learn how a server
+counts.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What a request leaves out of the log, and why."""
+"""The messages of the log that a request omits, and why."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
-"""Make any chat message one that the API accepts, or say that it cannot be sent.
+"""Convert any chat message to a form that the API accepts, or report that it cannot be sent.
 
-A message that is already fine is returned as it is, the same object, so that its stored bytes can be sent. Nothing
-here looks at a second message: what belongs together is decided in ``groups``.
+A message that is already valid is returned unchanged, as the same object, so that its stored bytes can be sent. Each
+message is converted on its own: ``groups`` decides which messages belong together.
 """
 
 import hashlib

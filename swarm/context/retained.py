@@ -1,7 +1,7 @@
 """The parts of the history that every cut keeps: pinned turns, and the summary of each agent.
 
-Each ``request``, ``pin``, ``unpin`` and ``compact`` record lists all of them, so a log that is read from its end need
-not be searched for the first mention.
+Each ``request``, ``pin``, ``unpin`` and ``compact`` record lists all of them, so a reader that starts at the end of a
+log need not search for the first mention.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

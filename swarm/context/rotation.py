@@ -1,4 +1,5 @@
-"""Rotation: which of the oldest groups a conversation drops that outgrows its room, by the rules of ``builder``."""
+"""Rotation: choose the oldest groups to drop from a conversation that outgrows its room, by the rules of
+``builder``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

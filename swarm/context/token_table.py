@@ -1,4 +1,4 @@
-"""A vocabulary as a file that is mapped into memory: it counts short texts without tiktoken's encoder.
+"""A vocabulary in a memory-mapped file, which counts the tokens of short texts without tiktoken's encoder.
 
 The encoder takes 0.3 s and 60 MB, more than the rest of a short answer. The file holds the tokens in the order of their
 ranks, and a hash table that leads to them; only the pages that a text needs are read.

@@ -1,4 +1,4 @@
-"""Whether a tool may be called: by the settings, by the tool itself, or by asking the user."""
+"""Decide whether a tool may be called: by the settings, by the tool's own rule, or by asking the user."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Make the conversation of a task out of the one in which an agent gives it."""
+"""Create the conversation of a task from the conversation in which it was started."""
 
 from collections.abc import Sequence
 from copy import copy

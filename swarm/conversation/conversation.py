@@ -1,6 +1,6 @@
 """An open conversation: log, active agent, model and primitives, which turns and undo work on.
 
-It turns the log into a request, and commits new records. It knows neither turns nor undo: those are functions that get
+It builds requests from the log and commits new records. It knows neither turns nor undo: those are functions that take
 a conversation as an argument.
 """
 

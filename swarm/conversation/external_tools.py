@@ -1,4 +1,4 @@
-"""The choice of an agent's tools among those of MCP servers."""
+"""Select an agent's tools from those of the MCP servers."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Moves the data of images between messages and the blobs of a conversation's session."""
+"""Move image data between messages and the blobs of a conversation's session."""
 
 import json
 from collections.abc import Callable, Mapping

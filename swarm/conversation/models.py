@@ -1,4 +1,4 @@
-"""The models of a conversation: that of the session, and those that agents name."""
+"""The models of a conversation: the session's, and those that agents name."""
 
 from collections.abc import Callable
 

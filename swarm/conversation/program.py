@@ -1,4 +1,4 @@
-"""What a program brings to a conversation."""
+"""The functions and objects that a program passes to a conversation: models, approval, hooks, tracing."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass

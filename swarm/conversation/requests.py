@@ -1,4 +1,4 @@
-"""Makes the requests of a conversation: the context that fits the window, and the request that sends it."""
+"""Build the requests of a conversation: the context that fits the window, and the request that sends it."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any

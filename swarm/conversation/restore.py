@@ -1,4 +1,4 @@
-"""Store a session again after the store has lost records of it: an expired key, a FLUSHALL, a failover."""
+"""Store a session again after the store has lost some of its records: an expired key, a FLUSHALL, a failover."""
 
 from collections.abc import Iterable, Sequence
 

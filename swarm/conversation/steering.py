@@ -1,4 +1,4 @@
-"""Messages of the user to a turn that is running."""
+"""User messages to a running turn."""
 
 from collections import deque
 

@@ -1,4 +1,4 @@
-"""How a log begins; agent and states of a session that is opened: what the store has lost is in the log."""
+"""The first record of a log; the agent and states of an opened session, from the log if the store has lost them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,8 +1,8 @@
-"""Tasks of agents that are used as tools: each is a branch of the session's log, with a numbering of its own.
+"""Tasks of agents that are used as tools: each is a branch of the session's log, with its own numbering.
 
-A branch is written inside ``task`` records, which mean nothing to the rest of the program: so no other agent's context
-can depend on one. Tasks of one message run side by side; one at a time makes its next request or stores, so that the
-log has the order in which they saw each other's changes.
+A branch is written inside ``task`` records, which the rest of the program ignores, so no other agent's context can
+depend on one. Tasks of one message run in parallel, but only one at a time starts a request or stores records, so the
+log shows the order in which they saw each other's changes.
 """
 
 import asyncio

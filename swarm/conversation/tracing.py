@@ -1,4 +1,4 @@
-"""OpenTelemetry spans for turns, requests, tools, handoffs and commits, by the GenAI semantic conventions.
+"""OpenTelemetry spans for turns, requests, tools, handoffs and commits, following the GenAI semantic conventions.
 
 https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/ and gen-ai-agent-spans/. Only opentelemetry-api is
 needed (the extra ``otel``): without an SDK, spans go nowhere. A turn is an async generator, whose steps may run in

@@ -1,4 +1,4 @@
-"""The lock of a session: one turn or other operation at a time, and none from within another."""
+"""The lock of a session: one turn or other operation at a time, and never one inside another."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

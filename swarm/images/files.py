@@ -1,4 +1,4 @@
-"""Make content parts of the chat API from images: check them, and scale those that are too large."""
+"""Convert images to content parts of the chat API: check them, and scale down those that are too large."""
 
 import base64
 from collections.abc import Mapping, Sequence

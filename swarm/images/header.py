@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and the size of an image by its header: needs no library."""
+"""Detect a file's type from its first bytes, and an image's size from its header, without a library."""
 
 import struct
 import zlib

@@ -1,7 +1,7 @@
-"""Content parts with data: a data URL as it is sent, a reference to a blob as it is stored.
+"""Content parts with data: a data URL in requests, a reference to a blob in the log.
 
-``data:image/png;base64,…`` and ``blob:image/png;sha256,…`` stand for each other, whatever else a part holds. So a line
-of a log can be made self-contained and back again, byte for byte.
+``data:image/png;base64,…`` and ``blob:image/png;sha256,…`` can replace each other, whatever else a part holds. So a
+line of a log can be made self-contained and converted back, byte for byte.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Decode images, to see whether they are whole, and make large ones smaller. Needs Pillow, the extra `images`."""
+"""Decode images to check that they are complete, and scale down large ones. Needs Pillow, the extra `images`."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Conversations from files of other programs, and from exported logs.
+"""Import conversations from files of other programs, and from exported logs.
 
 Read `detect` first.
 """

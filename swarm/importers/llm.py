@@ -1,4 +1,4 @@
-"""The log of the `llm` tool: its SQLite database `logs.db`, in the layouts before and since version 0.32."""
+"""The log of the `llm` tool: its SQLite database `logs.db`, in both layouts: before version 0.32 and since."""
 
 import hashlib
 import sqlite3

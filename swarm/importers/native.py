@@ -1,4 +1,4 @@
-"""Logs of swarmchat in a file: one record a line, one session after the other.
+"""Logs of swarmchat in a file: one record per line, one session after another.
 
 Each record is checked: other programs may have written it, and an invalid one would break a chat later.
 """

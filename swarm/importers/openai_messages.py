@@ -1,4 +1,4 @@
-"""Message lists of the chat completions API: ``{"messages": […]}`` or a bare list, one a line, or one a file."""
+"""Message lists of the chat completions API: ``{"messages": […]}`` or a bare list, one per line or one per file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

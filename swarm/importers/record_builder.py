@@ -1,4 +1,4 @@
-"""Chat messages of other programs as the records of a log."""
+"""Convert chat messages of other programs to records of a log."""
 
 import hashlib
 import json

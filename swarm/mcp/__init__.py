@@ -1,1 +1,1 @@
-"""MCP servers: programs that offer tools to agents, spoken to in the Model Context Protocol. Needs the extra `mcp`."""
+"""MCP servers: programs that offer tools to agents over the Model Context Protocol. Needs the extra `mcp`."""

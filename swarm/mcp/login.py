@@ -1,6 +1,6 @@
-"""OAuth for MCP servers that are reached over HTTP: tokens in a file of the user, and the login that gets them.
+"""OAuth for MCP servers over HTTP: the login, and the tokens in a file of the user.
 
-The SDK carries the flow out. Tokens are kept with the address that they were given for, and go to no other one.
+The SDK implements the flow. Tokens are stored with the address that they were issued for, and sent to no other.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""An MCP server that is a program of this machine: start it, exchange lines of JSON with it, end it.
+"""An MCP server that runs as a program on this machine: start it, exchange lines of JSON with it, stop it.
 
 The SDK has the same, but keeps a line of any length in memory.
 """

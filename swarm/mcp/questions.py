@@ -1,6 +1,6 @@
-"""What MCP servers ask while a tool of theirs runs: the user (elicitation), or the model (sampling).
+"""Questions of MCP servers while one of their tools runs: to the user (elicitation) or the model (sampling).
 
-The questions are those of the tool's context, so they are recorded with its result, and a replay needs no server.
+They are asked through the tool's context, so they are recorded with its result, and a replay needs no server.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The MCP servers of a swarm, started side by side and shared by its sessions."""
+"""The MCP servers of a swarm, started in parallel and shared by its sessions."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence

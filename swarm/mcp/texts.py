@@ -1,4 +1,4 @@
-"""What an MCP server says, made safe: it may be anybody's program."""
+"""Sanitize the texts of an MCP server, which may be anybody's program."""
 
 import base64
 import json

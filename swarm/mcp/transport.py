@@ -1,4 +1,4 @@
-"""The messages of an MCP server: how it is reached over HTTP, and what is taken out of its lists."""
+"""The messages of an MCP server: the connection over HTTP, and the entries removed from its lists."""
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping

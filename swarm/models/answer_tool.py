@@ -1,4 +1,4 @@
-"""Read an answer that the model gave as the call of a tool: its arguments become the text of the answer."""
+"""Read an answer that the model gave as a tool call: its arguments become the text of the answer."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing

@@ -1,4 +1,4 @@
-"""Bodies of HTTP responses, decompressed and counted while they arrive, so that none grows without end."""
+"""Bodies of HTTP responses, decompressed and counted while they arrive, so that none exceeds its limit."""
 
 import asyncio
 import codecs

@@ -1,6 +1,6 @@
-"""Collect the tool calls of streamed deltas, whatever way the server cuts them.
+"""Collect the tool calls of streamed deltas, however the server splits them.
 
-What servers do with ``delta.tool_calls``, and what is made of it:
+What servers do with ``delta.tool_calls``, and how it is read:
 
     no id, or an empty one      Ollama (langbot-app/LangBot#2262), LM Studio (lmstudio-bug-tracker#830), vLLM
                                 (vllm-project/vllm#18412), llama.cpp (ggml-org/llama.cpp#11992): an id is made up

@@ -1,4 +1,4 @@
-"""Models by their names alone, with key and address from the environment."""
+"""Create models from their names, with key and address from the environment."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Reads the body of a response: a stream of events, or one JSON text, within the bounds of time and size."""
+"""Read the body of a response, a stream of events or one JSON text, within limits of time and size."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""HTTP client for model servers: it limits every body of a response."""
+"""HTTP client for model servers that limits the size of every response body."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A GET request that needs no HTTP client of its own, for what a server has at hand."""
+"""A GET request without an HTTP client library, for facts that a server can return at once."""
 
 import time
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What a server tells of a model before the first request: its real context window, and whether it can call tools."""
+"""Facts that a server reports about a model before the first request: its context window, and support for tools."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

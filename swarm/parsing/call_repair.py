@@ -1,4 +1,4 @@
-"""Repair the names and arguments of calls whose meaning is beyond doubt and only whose form is wrong."""
+"""Repair the names and arguments of calls whose meaning is clear and only whose form is wrong."""
 
 import json
 from collections.abc import Container, Iterable, Mapping, Sequence

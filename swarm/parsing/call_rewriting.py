@@ -1,6 +1,6 @@
-"""Rewrite damaged calls whose meaning is certain, as JSON or in another form that the parser reads.
+"""Rewrite damaged calls whose meaning is clear, as JSON or in another form that the parser reads.
 
-Only for whole calls: of what breaks off, nobody knows what is missing.
+Only for complete calls: in a call that is cut off, the missing part is unknown.
 """
 
 import json

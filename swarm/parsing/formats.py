@@ -1,4 +1,4 @@
-"""The marks by which models and chat templates frame tool calls, thoughts and turns: data for the parsers.
+"""The marks with which models and chat templates frame tool calls, thoughts and turns: data for the parsers.
 
 Sources: the models' chat templates, and the parsers that servers have for them: vLLM's ``tool_parsers``, SGLang's
 ``function_call``, llama.cpp's ``common/chat``, Ollama's ``model/parsers``.

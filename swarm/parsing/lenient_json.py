@@ -2,7 +2,8 @@
 
 Repaired: trailing commas, single and typographic quotes, Python's True, False and None, keys without quotes, comments,
 raw newlines in strings, unknown escapes, zeros before numbers, doubled braces (as templates make them), and a round
-bracket in place of the last brace. What the text breaks off in is read as far as it goes, and is ``broken``.
+bracket in place of the last brace. A value that is cut off at the end of the text is read as far as it goes, and is
+``broken``.
 """
 
 import re

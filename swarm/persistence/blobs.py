@@ -1,7 +1,7 @@
 """The blobs of a session: contents too large for its log, each stored once under the sha256 of its bytes.
 
-A record names a blob by its digest. The writes that ``put`` returns belong into the commit of that record, so that no
-log names a blob that was never stored. A list holds the digests: the blobs can be found without reading the log.
+A record names a blob by its digest. The writes that ``put`` returns must be in the same commit as that record, so that
+no log names a blob that was never stored. A list holds the digests, so the blobs can be found without reading the log.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The log of a session, an append-only list of records, and the readers of a log that is not open.
+"""The log of a session, an append-only list of records, and readers for logs that are not open.
 
 An open log holds only the tail that a context can be made from. Earlier records are read on demand, backwards and in
 chunks, so opening a session costs the same for a log of any length.

@@ -1,6 +1,6 @@
 """The records of a session's log, and their form as lines of JSON.
 
-A record is immutable. One that was read is written again byte for byte, unknown fields included.
+A record is immutable. A record read from a log is written back byte for byte, unknown fields included.
 """
 
 import json

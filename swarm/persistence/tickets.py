@@ -1,8 +1,7 @@
-"""Tickets: the sessions of a swarm that wait for an operator or have one, and the desks at which operators sit.
+"""Tickets: the sessions of a swarm that wait for an operator or have one, and the desks of the operators.
 
-A ticket lies in the hash slot of its client, so that the commit that hands over also writes it. An index that all
-clients share refers to the tickets, so that a desk reads no other keys. Desks are found by a list that all clients
-share, and woken by a list each, their bell.
+A ticket is in the hash slot of its client, so the commit of the handoff can also write it. A shared index refers to the
+tickets, so a desk reads no other keys. A shared list names the desks; each desk has a list, its bell, that wakes it.
 """
 
 import secrets

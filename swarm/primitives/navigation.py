@@ -1,4 +1,4 @@
-"""The active agent and the stack of those before it, stored as one value so that they never disagree."""
+"""The active agent and the stack of previous agents, stored as one value so that they never disagree."""
 
 import json
 from dataclasses import dataclass

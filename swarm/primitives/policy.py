@@ -1,4 +1,4 @@
-"""Policies, which reject texts of users and answers of agents, and the bans of clients."""
+"""Policies, which reject texts of users or answers of agents, and bans of clients."""
 
 import json
 import re

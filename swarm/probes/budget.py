@@ -1,4 +1,4 @@
-"""What a test of a model may cost: a request that could exceed it is not sent."""
+"""The token budget of a model test: a request that could exceed it is not sent."""
 
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.models.base import ModelRequest

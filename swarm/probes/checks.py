@@ -1,4 +1,4 @@
-"""The probes. Each checks one ability of a model server in the transcript of an exchange."""
+"""The probes: each checks one ability of a model server in the transcript of an exchange."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What the many servers of the chat API demand and answer: forms of messages and schemas, refusals, errors.
+"""Compatibility with the many servers of the chat API: forms of messages and schemas, rejections, errors.
 
-The history is kept in one neutral form. It gets the form that servers accept on the way out, never in the log.
+The history is stored in one neutral form. It is converted to a form that servers accept only when it is sent.
 """

@@ -1,7 +1,7 @@
-"""What a server was found to demand, learned from the errors with which it refuses a request.
+"""Adaptations of requests to servers that reject the usual form, learned from their error messages.
 
-A refusal that names something in the request is answered once with a request in another form. What helps is used from
-then on for that server and model.
+If a rejection names a part of the request, the request is sent again once in another form. A form that the server
+accepts is used for that server and model from then on.
 """
 
 import json
@@ -19,13 +19,13 @@ from swarmchat.swarm.providers.structured import NO_FORMAT, TOOLS_OFF, WITHOUT_T
 
 @dataclass(frozen=True, slots=True)
 class Adaptation:
-    """One thing that some servers demand."""
+    """One change to requests that some servers require."""
 
     name: str
     effect: str
-    """What is done, as the user reads it."""
+    """What the adaptation does, as shown to the user."""
     refusal: str
-    """A regular expression for the error texts that ask for it."""
+    """A regular expression for the error texts that require it."""
     source: str
     """Where such a text was reported."""
 
@@ -33,19 +33,19 @@ class Adaptation:
 ADAPTATIONS = (
     Adaptation(
         NO_FORMAT,
-        "answers of a given form come as the call of a tool",
+        "answers of a given type are requested as a tool call",
         r"response.?format|json_schema|response.?mime|json mode|grammar.{0,80}tools|tools.{0,80}grammar",
         "llm-exe/llm-exe#662 (DeepSeek), dzhng/deep-research#127 (Groq), BerriAI/litellm#6610 (xAI)",
     ),
     Adaptation(
         "reasoning",
-        "the reasoning goes back with the answers that it led to",
+        "reasoning is sent back with the answers that it led to",
         r"reasoning_content.{0,120}(?:missing|must be passed|required)|missing.{0,20}reasoning_content",
         "vercel/ai#10778, openai/openai-agents-python#2155 (DeepSeek, Kimi)",
     ),
     Adaptation(
         "no-echo",
-        "what the server attached to its answers does not go back",
+        "data that the server attached to its answers is not sent back",
         r"(?:reasoning_(?:content|details)|extra_content|thinking_blocks).{0,80}"
         r"(?:unsupported|not supported|not permitted|unexpected|unknown|extra)"
         r"|(?:unsupported|not permitted|unexpected|unknown|extra).{0,40}(?:reasoning_content|extra_content)"
@@ -54,7 +54,7 @@ ADAPTATIONS = (
     ),
     Adaptation(
         "no-names",
-        "results of tools do not name the function",
+        "tool results do not name the function",
         r"only messages? (?:of|with) role .{0,10}user.{0,10} can have a name"
         r"|\bname\b.{0,20}(?:is )?(?:not allowed|not permitted|unsupported|not supported).{0,40}\btool\b"
         r"|messages\W{0,3}\d+\W{0,3}name\W.{0,20}(?:not allowed|not permitted|unsupported|not supported)"
@@ -64,14 +64,14 @@ ADAPTATIONS = (
     ),
     Adaptation(
         "single-calls",
-        "calls that were made at once stand one after the other",
+        "parallel tool calls are sent one after the other",
         r"single tool.?calls? at once|parallel tool.?call\w* (?:is|are) not (?:supported|allowed)"
         r"|(?:only supports?|supports? only|at most) (?:one|a single|1) tool.?call",
         "vllm-project/vllm#25108 (templates of Llama 3)",
     ),
     Adaptation(
         "no-attachments",
-        "pictures are not sent: this model takes only text",
+        "images are not sent: this model accepts only text",
         r"unknown variant \W{0,2}(?:image_url|input_audio|file)"
         r"|image_url.{0,80}(?:not support|unsupported|only support)"
         r"|(?:does not|doesn't) support (?:image|vision|multimodal)|not a multimodal model|support image input"
@@ -83,25 +83,25 @@ ADAPTATIONS = (
     ),
     Adaptation(
         "short-descriptions",
-        "descriptions of tools are cut to 1,024 characters",
+        "tool descriptions are cut to 1,024 characters",
         r"description\W.{0,40}too long|description.{0,80}(?:maximum length|at most \d+ characters)",
         "getsentry/sentry-mcp#106 (OpenAI)",
     ),
     Adaptation(
         "no-open-objects",
-        "objects of any properties come as JSON text",
+        "objects without fixed properties are requested as JSON text",
         r"should be non-empty for OBJECT type|object schema missing properties",
         "browser-use/browser-use#3786 (Gemini)",
     ),
     Adaptation(
         "no-alternatives",
-        "of several types of a value only the first is offered",
+        "if a value can have several types, only the first is offered",
         r"\b(?:any|one)_?of\b|specify the schema type field",
         "google/adk-python#3280, oOo0oOo/lean-lsp-mcp#213 (Gemini 2.0, Vertex)",
     ),
     Adaptation(
         "no-reasoning-effort",
-        "tools are offered with reasoning_effort none",
+        "tools are sent with reasoning_effort none",
         # litellm names it in a refusal of the temperature, too.
         r"(?<!supported when )reasoning_effort.{0,200}(?:to|=) ?['\"]none",
         "laurent22/joplin#16444 (GPT-5.6 in this API)",
@@ -114,13 +114,13 @@ ADAPTATIONS = (
     ),
     Adaptation(
         "no-stream-options",
-        "answers come without token counts",
+        "answers have no token counts",
         r"stream_options|include_usage",
         "vercel/ai#1578, anomalyco/opencode#4698 (Groq, Databricks)",
     ),
     Adaptation(
         "no-stream",
-        "answers come whole, not streamed",
+        "answers are not streamed",
         r"must be verified to stream|\bstream(?:ing)?[\"'`]?:? .{0,60}(?:not |un)(?:support|availab|allowed|enabled)"
         r"|input should be '?false.{0,40}\bstream\b|\bstream\b.{0,40}input should be '?false"
         r"|\"param\": ?\"stream\"|\bstream\W{0,3}(?:=|to|must be)\W{0,3}false"
@@ -130,7 +130,7 @@ ADAPTATIONS = (
     ),
     Adaptation(
         "empty-content",
-        'empty text stands beside tool calls, as ""',
+        'messages with tool calls but no text have the text ""',
         r"messages?\W.{0,60}\bcontent.{0,200}(?:valid string|none is not|null|NoneType|string_type)"
         r"|\bcontent.{0,40}(?:must be a string|cannot be null|should not be null|is required|is missing|got null)"
         r"|validation errors?.{0,400}\bcontent|missing field\W{0,3}content",
@@ -138,14 +138,14 @@ ADAPTATIONS = (
     ),
     Adaptation(
         "empty-parameters",
-        "tools without parameters have an empty list of them",
+        "tools without parameters have an empty parameter list",
         r"parameters.{0,40}(?:is a required|is required|field required|not found|missing|must be)"
         r"|missing.{0,20}parameters",
         "ggml-org/llama.cpp#17667, Azure/azure-sdk-for-js#28312, end-4/dots-hyprland#3264 (DeepSeek)",
     ),
     Adaptation(
         "no-system",
-        "the system prompt is put into the first message of the user",
+        "the system prompt is put into the first user message",
         r"system role (?:is )?not supported|(?:does not|doesn't) support (?:the )?system (?:role|message|instruction)"
         r"|developer instruction is not enabled|system message is not supported|only user and assistant roles"
         r"|\brole\W.{0,10}(?:does not|doesn't) support.{0,5}system",
@@ -182,7 +182,7 @@ ADAPTATIONS = (
         "ollama/ollama#8517, OpenRouter, edison7009/EchoBird#155, partITech/php-mistral#76",
     ),
 )
-"""In the order in which they are tried: a text that names two things is first taken for the earlier one."""
+"""In the order in which they are tried: if an error text matches two, the earlier one is tried first."""
 
 _BY_NAME = {adaptation.name: adaptation for adaptation in ADAPTATIONS}
 _DROPPED = "without-"

@@ -1,4 +1,4 @@
-"""Translation of what servers say when they do not answer: error bodies in every shape, delays, refusals.
+"""Translate the error responses of servers, in every shape: error bodies, delays, rejections.
 
 Nothing here sends anything. Each failure becomes an ``AttemptError``: what to raise, and whether a retry may help.
 """

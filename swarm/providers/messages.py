@@ -1,8 +1,8 @@
 """The last pass over the messages of a request: the form that every server of the chat API accepts.
 
-The log and the digests of requests keep the neutral form; only what goes over the wire passes here. The rules are
-described in ``rules``. Each rule looks backwards only, so a request that continues an earlier one begins with the same
-bytes, and the provider's prompt cache is hit.
+The log and the digests of requests keep the neutral form; only messages about to be sent pass through here. The rules
+are described in ``rules``. Each rule looks backwards only, so a request that continues an earlier one begins with the
+same bytes, and the provider's prompt cache is hit.
 """
 
 import hashlib

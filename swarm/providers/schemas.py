@@ -1,8 +1,8 @@
 """Tool definitions in the subset of JSON Schema that all servers accept.
 
-Arguments are checked against the full schema anyway (``tools.schema``), so what a server does not know is left out, and
-said in the description where it helps the model. The subset is that of Gemini (a selection of OpenAPI 3.0,
-ai.google.dev/api/caching#Schema), which is the smallest: see ``rules``.
+Arguments are checked against the full schema anyway (``tools.schema``), so keywords that a server does not know are
+dropped, and mentioned in the description if that helps the model. The subset is that of Gemini (a selection of OpenAPI
+3.0, ai.google.dev/api/caching#Schema), which is the smallest: see ``rules``.
 """
 
 import json

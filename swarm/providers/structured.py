@@ -1,9 +1,9 @@
-"""The form in which a request demands an answer that fits a JSON schema.
+"""The form in which a request asks for an answer that fits a JSON schema.
 
-``format``: the field ``response_format``, where the server has it. ``tool``: a tool with the schema as parameters that
-the model must call; where tools are offered, all servers but OpenAI's get this form, because they apply the format to
-the whole answer, and no tool is ever called (ollama/ollama#8095, ollama/ollama#13750). ``prompt``: a system message
-with the schema, where the server can do neither.
+``format``: the field ``response_format``, if the server has it. ``tool``: a tool with the schema as parameters that the
+model must call; if tools are offered, all servers except OpenAI's get this form, because they apply the format to the
+whole answer, so no tool would ever be called (ollama/ollama#8095, ollama/ollama#13750). ``prompt``: a system message
+with the schema, if the server supports neither.
 """
 
 import json

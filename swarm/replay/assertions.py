@@ -1,4 +1,4 @@
-"""The fields of an ``expect`` line: what each takes, and how a turn fails it, in words."""
+"""The fields of an ``expect`` line: the value that each takes, and the message if a turn fails it."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence

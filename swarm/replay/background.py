@@ -1,4 +1,4 @@
-"""Run recorded tasks in the background again: each stores where it stored then, so that nothing depends on time."""
+"""Run recorded background tasks again: each step is stored at its recorded place, so nothing depends on timing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

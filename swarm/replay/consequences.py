@@ -1,4 +1,4 @@
-"""Tell the causes among the differences of a conversation from what follows from them."""
+"""Separate causes from consequences among the differences of a conversation."""
 
 from collections.abc import Collection, Iterable, Sequence, Set
 from dataclasses import replace

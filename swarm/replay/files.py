@@ -1,4 +1,4 @@
-"""Transcripts to be replayed: whole logs, conversations from elsewhere, and those that somebody wrote by hand."""
+"""Transcripts to replay: logs, conversations of other programs, and hand-written conversations."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

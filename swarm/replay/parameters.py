@@ -1,6 +1,6 @@
 """Parameters of hand-written conversations: one conversation for each row of a table, with ``${name}`` replaced.
 
-A step with ``when`` belongs to the rows with these values only.
+A step with ``when`` belongs only to the rows with these values.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Places in the files of tests, for errors."""
+"""Positions in test files, for error messages."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Write changed results of tools into handwritten tests, and leave all else in the file as it is."""
+"""Write changed tool results into handwritten tests, and leave the rest of the file unchanged."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,8 +1,8 @@
 """Replay a recorded conversation and compare the outcome.
 
-In the mode ``verify``, user, model and tools repeat what the transcript holds; context and rotation, handoffs,
-policies, rescue and states are computed anew and compared. In ``tools``, the tools run too. In ``live``, only the user
-repeats. No network is used, except by a given model or tool.
+In the mode ``verify``, user messages, answers and tool results come from the transcript; context and rotation,
+handoffs, policies, rescue and states are computed again and compared. In ``tools``, the tools run too. In ``live``,
+only the user messages come from the transcript. The network is used only by a live model or a tool.
 """
 
 import asyncio

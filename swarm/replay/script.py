@@ -1,4 +1,4 @@
-"""Read the actions to replay from a log: what the user did, what the model answered and what tools returned."""
+"""Read the actions to replay from a log: the user's actions, the model's answers and the tools' results."""
 
 import json
 from collections import deque

@@ -1,4 +1,4 @@
-"""Choose the swarm of a replay: the one that the transcript names, or an agent with the tools that it calls."""
+"""Choose the swarm of a replay: the one that the transcript names, or an agent with the tools called in it."""
 
 from pathlib import Path
 from typing import Any

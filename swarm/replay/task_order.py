@@ -1,4 +1,4 @@
-"""The order in which tasks that ran side by side took their steps, for their replay."""
+"""The recorded order of the steps of parallel tasks, for their replay."""
 
 import asyncio
 import math

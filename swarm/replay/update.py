@@ -1,4 +1,4 @@
-"""Writes the results of a replay back into its transcript."""
+"""Write the results of a replay back into its transcript."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Write conversations as tests, in YAML or JSONL, and write what a live replay brought into a test."""
+"""Write conversations as tests, in YAML or JSONL, and write the results of a live replay into a test."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Read YAML as JSON values that know their lines, without the surprises of YAML.
+"""Read YAML as JSON values with line numbers, without the surprises of YAML.
 
 A plain scalar is a number, a boolean or null only if it is one in JSON: ``no``, ``2026-01-05``, ``0170`` and
-``12:30`` are texts. A key may occur once. What anchors repeat is bounded.
+``12:30`` are texts. A key may occur only once. The expansion of anchors is limited.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Hand-written conversations as YAML: the fields of their lines, in a form that is pleasant to write."""
+"""Hand-written conversations as YAML: the same fields as in JSONL, in a form that is easier to write."""
 
 import re
 from collections.abc import Iterator, Sequence

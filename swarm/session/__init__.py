@@ -1,4 +1,4 @@
-"""What a program does with a session: run turns, undo, compact, pin.
+"""Operations on a session: run turns, undo, compact, pin.
 
 Read `session` first.
 """

@@ -1,6 +1,6 @@
 """Summarize older turns before a turn that would otherwise drop some of them: the setting ``auto_compact``.
 
-It is done as ``Session.compact`` does it, so a replay repeats it as one that was asked for.
+It works like ``Session.compact``, so a replay repeats it like a compaction that the user requested.
 """
 
 from collections.abc import AsyncGenerator

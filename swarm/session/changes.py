@@ -1,4 +1,4 @@
-"""Changes of a session that are no turns: another agent, name or settings, and a fresh start."""
+"""Changes to a session outside its turns: another agent, name or settings, and a reset."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace

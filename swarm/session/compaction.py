@@ -1,4 +1,4 @@
-"""Have the model summarize the older part of a conversation, and send the summary in its place.
+"""Let the model summarize the older part of a conversation, and send the summary in its place.
 
 The log stays whole: a ``compact`` record holds the summary and the number of the first record that is sent after it.
 """

@@ -1,4 +1,4 @@
-"""The desk of an operator: a person who takes conversations that agents hand over, in a process of their own."""
+"""The desk of an operator, a person who takes over conversations from agents, in a separate process."""
 
 import secrets
 import time

@@ -1,4 +1,4 @@
-"""Call a tool by hand, outside a turn."""
+"""Call a tool by hand, outside a turn: the command ``/call``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Calls of tools by operators: they arrive as messages from outside, and the process of the client carries them out."""
+"""Tool calls by operators: they arrive as messages from outside, and the client's process carries them out."""
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.conversation.conversation import Conversation

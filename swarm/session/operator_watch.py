@@ -1,4 +1,4 @@
-"""See to it that nobody waits for an operator for ever."""
+"""Enforce the timeout of users who wait for an operator."""
 
 from contextlib import suppress
 from dataclasses import replace

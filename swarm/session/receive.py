@@ -1,4 +1,4 @@
-"""Take the messages from outside that wait for a session, and let the agents react that they wake."""
+"""Receive the waiting messages of a session, and let agents react to those that wake them."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing

@@ -1,4 +1,4 @@
-"""One task in the background while it runs, and how it has ended."""
+"""A running background task, and its outcome."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,8 @@
-"""Tasks in the background: they run in the process that has the session open, beside its turns.
+"""Background tasks: they run in the process that has the session open, in parallel with its turns.
 
-What is stored decides: a stored ``task_start`` record starts a task, and one commit stores its end and puts its result
-into the mailbox. A task whose process died has no end; the next process stores one, and does not run it again.
+The log is authoritative: storing a ``task_start`` record starts a task, and one commit stores its end and puts its
+result into the mailbox. If the process dies, a task has no end record; the next process stores one, and does not run
+the task again.
 """
 
 import asyncio

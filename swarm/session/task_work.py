@@ -1,6 +1,6 @@
-"""The work of a task in the background: an agent has a turn of its own, or a tool runs.
+"""The work of a background task: an agent's turn, or a tool.
 
-Nobody can be asked: at the prompt, the user is writing something else.
+It cannot ask the user, who may be writing something else at the prompt.
 """
 
 from dataclasses import replace

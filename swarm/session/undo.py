@@ -1,7 +1,7 @@
-"""Undo and redo: hide turns and show them again, with agent, stack and states as they were at their end.
+"""Undo and redo: hide turns and show them again, restoring the agent, stack and states of that time.
 
 The log only grows. An ``undo`` or ``redo`` record names the turns and contains the session state after it, so a reader
-needs nothing before it. The state that an undo returns to is computed from the whole log.
+needs no earlier records. The state that an undo restores is computed from the whole log.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Wait for messages from outside."""
+"""Wait for messages from outside: ``Session.wait_for_mail``."""
 
 import time
 

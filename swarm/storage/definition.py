@@ -1,7 +1,7 @@
-"""The default items of a storage: which of them are stored, and what to write when the swarm defines others.
+"""The default items of a storage: which are stored already, and the writes needed when the definition has changed.
 
 A storage remembers its definition in a manifest: id, digest of the value and digest of the texts of each default item.
-It tells an item that the definition has changed from one that a tool or a user has changed or removed.
+This distinguishes items changed in the definition from items that a tool or a user has changed or removed.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The Protocol of embedders, which turn texts into vectors, and a cache that computes no text twice."""
+"""The Protocol of embedders, which turn texts into vectors, and a cache so that no text is embedded twice."""
 
 import asyncio
 import struct

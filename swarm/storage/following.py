@@ -1,4 +1,4 @@
-"""Have a stored storage follow its definition: read what is stored, and plan the writes of one commit."""
+"""Update a stored storage to its current definition: read the stored items, and plan the writes of one commit."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

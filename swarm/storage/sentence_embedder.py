@@ -1,4 +1,4 @@
-"""The embedder that knows what sentences mean: Google's multilingual sentence encoder, which runs on numpy.
+"""The embedder that compares meanings: Google's multilingual sentence encoder, which runs on numpy.
 
 Its package, with the model in it, comes with the extra ``embeddings``. The measurements are in docs/decisions/0028.
 """

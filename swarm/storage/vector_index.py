@@ -1,4 +1,4 @@
-"""The search index of a storage: finds the most similar vectors by one matrix product and a partition."""
+"""The search index of a storage: finds the most similar vectors with one matrix product and a partition."""
 
 import asyncio
 import heapq

@@ -1,4 +1,4 @@
-"""Agents as tools: a call gives an agent a task, which it works on in a context of its own."""
+"""Agents as tools: a call gives an agent a task, which it works on in a separate context."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What a tool asks while it runs: a question to the user, or a request to a model."""
+"""Questions of a running tool: to the user, or to a model."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing

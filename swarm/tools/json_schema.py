@@ -1,4 +1,4 @@
-"""Check a JSON value against a JSON schema that somebody else wrote."""
+"""Check a JSON value against a JSON schema from elsewhere."""
 
 import json
 import re

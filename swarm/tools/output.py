@@ -1,4 +1,4 @@
-"""The type of a structured answer: its JSON schema for the model, and the check of what the model wrote."""
+"""The type of a structured answer: its JSON schema for the model, and the check of the model's answer."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The arguments of a tool: their JSON schema for the model, and the check of what it wrote. Both by pydantic."""
+"""The arguments of a tool: their JSON schema for the model, and the check of the model's values, with pydantic."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

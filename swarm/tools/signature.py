@@ -1,8 +1,8 @@
-"""Read a function's signature and docstring: what a model is told of a tool.
+"""Read a function's signature and docstring, which describe the tool to the model.
 
-The JSON schema and the check of arguments need pydantic, whose import is a third of what a chat with tools waits for
-before its first prompt. Both are made when they are used first. A type that pydantic might not know is tried at once:
-a mistake is told where the tool is defined.
+The JSON schema and the check of arguments need pydantic, whose import takes a third of the time until the first prompt
+of a chat with tools. So both are built at their first use. A type that pydantic might not support is tried at once, so
+that a mistake is reported where the tool is defined.
 """
 
 import inspect

@@ -1,4 +1,4 @@
-"""Read one answer as it streams in: text that may be shown comes out, calls written as text are kept apart."""
+"""Read an answer while it streams in: separate the text to show from calls written as text."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Carry out what a tool asks: a model, outside of the conversation, or the user.
+"""Answer the questions of tools: ask a model outside the conversation, or the user.
 
 Questions and answers are recorded with the result of the call, so that a replay repeats them.
 """

@@ -1,4 +1,4 @@
-"""The definitions of tools of MCP servers, as the log keeps them: a replay offers them from there, without a server."""
+"""The definitions of MCP tools in the log, from which a replay offers them without a server."""
 
 from collections.abc import Sequence
 from typing import Any

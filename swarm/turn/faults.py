@@ -1,4 +1,4 @@
-"""Find what is wrong with a whole answer: bad calls, calls in circles, silence."""
+"""Find the faults of a complete answer: bad calls, calls in circles, silence."""
 
 import json
 import re

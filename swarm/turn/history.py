@@ -1,4 +1,4 @@
-"""What an agent that gets a task is told of the conversation before it: nothing, a summary, or all of it."""
+"""The part of the conversation that an agent gets along with a task: none, a summary, or all of it."""
 
 from collections.abc import Sequence
 from datetime import timedelta

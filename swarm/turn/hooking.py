@@ -1,4 +1,4 @@
-"""Run the hooks of a program at the points of a turn."""
+"""Run a program's hooks at the points of a turn."""
 
 from dataclasses import replace
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""The loop of a turn: send a request, read the answer, run its tool calls, until an answer has none.
+"""The loop of a turn: send a request, read the answer, run its tool calls; repeat until an answer has no calls.
 
 The user's message is stored before the request is sent; the answer when it ends or is interrupted, before its calls
 are run; their results, with the changes of the tools, before the next request. If the process dies in between, the

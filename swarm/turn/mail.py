@@ -1,4 +1,4 @@
-"""Take the messages that wait for a session into its log, and find the one that an agent is to react to."""
+"""Take a session's waiting messages into its log, and find the one that an agent should react to."""
 
 from collections.abc import Sequence
 from itertools import takewhile

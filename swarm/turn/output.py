@@ -1,4 +1,4 @@
-"""Read a structured answer: find the JSON in what a model wrote, and check it against the type that was asked for."""
+"""Read a structured answer: find the JSON in the model's text, and check it against the requested type."""
 
 import json
 import re

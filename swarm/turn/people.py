@@ -1,4 +1,4 @@
-"""What a turn says when a person is to answer."""
+"""Messages of a turn while a person answers."""
 
 from contextlib import suppress
 

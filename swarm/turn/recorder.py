@@ -1,4 +1,4 @@
-"""Collect the records of one turn in the order of events, and store them."""
+"""Collect the records of one turn in order, and store them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -1,8 +1,8 @@
 """The rescue ladder: what to do about an unusable answer, one step after the other until one helps.
 
-1. repair: fix the form without losing anything (``answer_reader``, ``parsing.call_repair``).
+1. repair: fix the form without losing content (``answer_reader``, ``parsing.call_repair``).
 2. feedback: return the fault to the model as the result of its call, with the nearest names and the parameters.
-3. recomplete: ask again and say why, with the question; the bad answer is in that request and in no later one.
+3. recomplete: ask again, with the bad answer, the reason and the question; no later request contains these.
 4. flush: hide the conversation from this agent and ask the user's question again without it.
 5. placeholder: answer with a polite line.
 

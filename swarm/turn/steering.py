@@ -1,4 +1,4 @@
-"""Messages of the user to a running turn, which go along with its next request."""
+"""User messages to a running turn, which are sent with its next request."""
 
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Steered

@@ -1,4 +1,4 @@
-"""Tasks: an agent that is used as a tool works in a conversation of its own, with the loop of every turn."""
+"""Tasks: an agent that is used as a tool works in a separate conversation, with the same loop as every turn."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable

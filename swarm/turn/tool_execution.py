@@ -1,4 +1,4 @@
-"""Carry out the tool calls of one message: side by side, with results in the order of the calls."""
+"""Carry out the tool calls of one message in parallel, with results in the order of the calls."""
 
 import asyncio
 import json

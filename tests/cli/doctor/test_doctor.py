@@ -141,7 +141,7 @@ def test_what_a_server_demands_is_listed(lists_models, program, server):
         server.models_reply = failure(404, "Not Found")
     server.reply(*[Behaviour(refuses="stream_options")] * 20)
     form = visit(program)["form"]
-    assert (form["status"], form["found"]) == ("ok", "adapted to the server: answers come without token counts")
+    assert (form["status"], form["found"]) == ("ok", "adapted to the server: answers have no token counts")
 
 
 @pytest.mark.parametrize(

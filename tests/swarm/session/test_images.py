@@ -166,7 +166,7 @@ def test_a_strict_server_gets_images_and_one_without_eyes_is_told(cat, tmp_path)
                 }
                 changes = [event.text async for event in session.run_turn("Sure?") if isinstance(event, Warned)]
                 assert len(changes) == 1
-                assert "takes only text" in changes[0]
+                assert "accepts only text" in changes[0]
                 assert server.chats[2]["messages"][1]["content"].startswith(
                     "What is this?\n\nThere was an attachment here (image: cat.png"
                 )
