@@ -84,6 +84,8 @@ class Journal:
         """Changes to store with them."""
         self.taken_over = False
         """Whether another process has continued the session: nothing more can be stored until it is opened again."""
+        self.is_deleted = False
+        """Whether it has deleted the session."""
         self.in_doubt = False
         """Whether the last commit failed, and may have been applied all the same."""
         self.on_stored: Callable[[Record], object] = lambda record: None
@@ -300,14 +302,24 @@ class Journal:
         lost = self.log.next_seq - stored
         if lost > 0:
             await self._check_log()
+            if await self._was_deleted():
+                raise await self._taken_over()
         message = f"the store has lost {lost:,} records of session {self.info.name!r}"
         return LogLost(message, stored) if lost > 0 else None
 
     async def _taken_over(self) -> SessionBusy:
-        """Release the lease, and return the error that another process has continued the session."""
+        """Release the lease, and return the error that another process has continued or deleted the session."""
         self.taken_over = True
         await self._lease.release()
+        if await self._was_deleted():
+            self.is_deleted = True
+            return SessionBusy(f"session {self.info.name!r} was deleted by another process")
         return SessionBusy(f"session {self.info.name!r} was continued by another process: open it again")
+
+    async def _was_deleted(self) -> bool:
+        """Whether this session was deleted, and not just another one of the same name."""
+        mark = keys.session_deletion(self.info.client, self.info.id)
+        return await self._backend.get(mark) == self.info.created.encode()
 
     async def _renew(self) -> None:
         """Renew the lifetime of everything that belongs to the session, as long as this process holds its lease."""

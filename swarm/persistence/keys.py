@@ -65,6 +65,11 @@ def sessions(client: str) -> str:
     return f"{owned(client)}sessions:"
 
 
+def session_deletion(client: str, session: str) -> str:
+    """Return the key of the mark that a session was deleted, for a process that had it open and was stopped."""
+    return f"{owned(client)}deleted:{escape(session)}"
+
+
 def session_swarm(client: str, session: str) -> str:
     """Return the key of the active agent and the navigation stack, which are one value."""
     return f"{_session(client, session)}swarm"
