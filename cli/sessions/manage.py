@@ -203,7 +203,7 @@ async def fork(store: OpenStore, name: str, new: str | None, turn: int | None, a
 
 
 async def repair(store: OpenStore, name: str, file: Path | None, dry_run: bool, as_json: bool) -> int:
-    """Repair the log of a session, or else ``file``. Returns the exit code: 1 for a dry run with findings, else 0."""
+    """Repair the log of a session, or else ``file``. Returns the exit code: 1 if a dry run finds damage."""
     info = await store.find(name)
     if info is None and file is not None:
         repaired = repair_file(file, dry_run=dry_run)
@@ -219,7 +219,9 @@ async def repair(store: OpenStore, name: str, file: Path | None, dry_run: bool, 
             print(f"the original log is kept as {as_line(repaired.kept_as)}")
         elif not repaired.findings:
             print("nothing to repair")
-    return 1 if dry_run and repaired.findings else 0
+    if dry_run and repaired.findings and not repaired.needed:
+        remark("no repair is needed: each request puts these right")
+    return 1 if dry_run and repaired.needed else 0
 
 
 async def delete(store: OpenStore, names: Sequence[str], yes: bool, as_json: bool) -> None:

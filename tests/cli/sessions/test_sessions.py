@@ -429,6 +429,13 @@ def test_repair(program, place, tea):
     assert sessions(program, "export", "tea", *place).encode() == b"".join(line + b"\n" for line in TEA)
     assert "{broken" in sessions(program, "export", "tea-before-repair", *place)
 
+    steps = [asked("a"), answered(None, call("c")), resulted("c", "1"), answered(None, call("c")), resulted("c", "2")]
+    write_file(twice := program.folder / "twice.jsonl", lines_of(steps, "twice"))
+    report = program.invoke("sessions", "repair", str(twice), "--dry-run", *place)
+    assert report.code == 0
+    assert "has the id 'c', which an earlier one has" in report.out
+    assert "no repair is needed" in report.err
+
     write_file(tea, [*TEA, b"{broken"])
     assert "line 13" in refused(program, "import", str(tea), *place, code=65)
     assert f"kept as {tea}.bak" in sessions(program, "repair", str(tea), *place)
