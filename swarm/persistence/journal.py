@@ -5,7 +5,7 @@ Records get their numbers here and nowhere else.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import reduce
@@ -82,6 +82,8 @@ class Journal:
         """Records that the backend could not store yet."""
         self.unsaved_changes = ChangeSet()
         """Changes to store with them."""
+        self.resume_with: Mapping[str, str] | None = None
+        """What the program has chosen to continue the session with."""
         self.taken_over = False
         """Whether another process has continued the session: nothing more can be stored until it is opened again."""
         self.is_deleted = False
@@ -342,7 +344,9 @@ class Journal:
     def _updated_info(self, records: Sequence[Record], model: str) -> SessionInfo:
         info = reduce(SessionInfo.after, records, self.info)
         # Not the model of an agent that has one of its own.
-        return replace(info, updated=timestamp(self.now()), model=model or self.info.model)
+        info = replace(info, updated=timestamp(self.now()), model=model or self.info.model)
+        has_answered = any(record.type == "assistant" for record in records)
+        return info.resumed_with(self.resume_with, info.model) if has_answered else info
 
 
 def _not_stored(records: Sequence[Record]) -> str:

@@ -83,6 +83,20 @@ def test_a_session_keeps_its_model_and_server(program, server: ModelServer):
     assert [body["model"] for body in server.chats][2:] == ["second", "second"]
 
 
+def test_a_server_is_kept_once_it_has_answered(program, server: ModelServer):
+    dead, once = "http://127.0.0.1:9/v1", {"SWARMCHAT_RETRIES": "0"}
+    program.invoke("-s", "one", "-m", "first", "--base-url", server.base_url, "hello")
+    assert program.invoke("-c", "-m", "second", "--base-url", dead, "again", env=once).code == 69
+    assert program.invoke("-c", "again").code == 0
+    assert [body["model"] for body in server.chats] == ["first", "first"]
+    assert program.invoke("-s", "new", "-m", "third", "--base-url", dead, "hello", env=once).code == 69
+    # There is no other one yet.
+    asked = program.invoke("-c", "again", env=once)
+    assert (asked.code, dead in asked.err) == (69, True)
+    program.invoke("-c", "--base-url", server.base_url, "again")
+    assert [body["model"] for body in server.chats] == ["first", "first", "third"]
+
+
 def test_the_demo_model_is_not_kept(program, server: ModelServer):
     program.invoke("-s", "one", "hello")
     configure(program, f'model = "first"\nbase_url = "{server.base_url}"')
