@@ -10,7 +10,7 @@ from swarmchat.backends import open_backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings.store import matching_session
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
-from terminal import CTRL_D, terminal
+from terminal import CTRL_D, at_prompt, terminal
 
 server = server_fixture
 
@@ -123,8 +123,16 @@ def test_the_user_chooses_a_session_without_a_name(program):
         screen.wait_for("this is now session 'two'")
         screen.send("/resume\r")
         screen.wait_for("1-2:")
+        screen.send("x\r")
+        screen.wait_for("'x' is none of them: enter a number from 1 to 2")
         screen.send("\x03")
         screen.wait_for("no other session was chosen")
+        for count, leaves in enumerate(("/exit\r", "exit\r", CTRL_D), 2):
+            screen.send("/resume\r")
+            screen.wait_for(lambda shown: shown.words.endswith("1-2:"))
+            screen.send(leaves)
+            screen.wait_for(lambda shown, count=count: shown.words.count("no other session was chosen") == count)
+            screen.wait_for(at_prompt)
         screen.send(CTRL_D)
         assert screen.wait_for_end() == 0
 
