@@ -66,6 +66,35 @@ def test_a_session_keeps_the_file_of_its_swarm_from_any_folder(program):
     assert agent(program.invoke("-c", "--output", "json", "hello")) == "clerk"
 
 
+def test_a_swarm_that_was_renamed_says_what_is_kept_under_its_old_name(program):
+    swarm = """
+from swarmchat.swarm import Agent, Policy, State, Storage, Swarm
+swarm = Swarm(
+    name=NAME, agents=[Agent("clerk", "You are the clerk.")], policies=[Policy("rude", lambda text: False)],
+    states=[State("order", default=list)], storages=[Storage("drinks", items=["tea"], index=str)],
+)
+"""
+
+    def name_it(name: str) -> None:
+        (program.folder / "desk.py").write_text(swarm.replace("NAME", name))
+
+    name_it('"desk"')
+    program.invoke("-S", "desk.py", "-s", "one", "hello")
+    assert program.invoke("memory", "-S", "desk.py", "name", "--set", "Ann").code == 0
+    assert program.invoke("bans", "add", "-S", "desk.py", "eve", "--policy", "rude").code == 0
+    assert program.invoke("storage", "drinks", "-S", "desk.py", "--search", "tea").code == 0
+    name_it('"counter"')
+    warning = "was 'desk' before and is 'counter' now: what is kept under the old name is not in use"
+    renamed = program.invoke("-S", "desk.py", "-s", "two", "hello")
+    assert (renamed.code, warning in renamed.err) == (0, True)
+    assert "(the memory, storages, bans)" in renamed.err
+    assert program.invoke("-S", "desk.py", "-s", "two", "hello").err == ""
+    name_it('"counter", namespace="desk"')
+    assert program.invoke("-S", "desk.py", "-s", "two", "hello").err == ""
+    assert "Ann" in program.invoke("memory", "-S", "desk.py").out
+    assert "eve" in program.invoke("bans", "list", "-S", "desk.py").out
+
+
 def test_a_session_of_the_assistant_is_not_given_to_the_swarm_of_the_settings(program):
     program.invoke("-s", "plain", "hello")
     configure(program, 'swarm = "helpdesk"')
