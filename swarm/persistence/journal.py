@@ -4,8 +4,11 @@ Each commit holds all of these, under the session's lease. Records that could no
 Records get their numbers here and nowhere else.
 """
 
+import asyncio
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import reduce
@@ -100,6 +103,8 @@ class Journal:
         self._attempted: tuple[list[Record], SessionInfo] = ([], info)
         """The records of the last commit that failed, and the list entry after it."""
         self._renewal: Heartbeat | None = None
+        self._committed = -math.inf
+        """When the last commit was made, by the clock of the event loop."""
         self._lease = SessionLease(backend, keys.session_lease(info.client, info.id), lease)
 
     async def open(self) -> None:
@@ -129,6 +134,10 @@ class Journal:
                 await self.settle_doubt()
             if self.unsaved:
                 await self.commit()
+            if self._renewal is not None and not self._is_fresh:
+                # The whole lifetime begins when the session is left.
+                with suppress(BackendError):
+                    await self._renew()
         finally:
             await run_to_completion(self._stop())
 
@@ -232,7 +241,13 @@ class Journal:
         self.unsaved_changes = ChangeSet()
         self.info = info
         self.log.appended(appended)
+        self._committed = asyncio.get_running_loop().time()
         return appended
+
+    @property
+    def _is_fresh(self) -> bool:
+        """Whether a commit has just renewed the lifetime."""
+        return asyncio.get_running_loop().time() - self._committed < 60
 
     def _change_records(self, records: Sequence[Record], changes: ChangeSet, values: Values) -> list[Record]:
         """Return a record for each changed state, and for memory, with its new value."""
