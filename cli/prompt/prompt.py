@@ -51,10 +51,12 @@ class Prompt:
         self._completer = SlashCompleter(chat, on_done=self._editor.completed)
         self.pause: Pause = nullcontext
         """Leaves the keyboard to a question that is asked during an answer."""
+        self._problems: list[str] = []
+        self._report = renderer.remark
         self._draft = Document()
         """The text that was typed but not entered yet, for the next prompt."""
         self._session: PromptSession[Entered | None] = PromptSession(
-            history=open_history(wiring.prompts_file(chat.settings)),
+            history=open_history(wiring.prompts_file(chat.settings), self._problems.append),
             key_bindings=key_bindings(self._editor),
             multiline=True,
             prompt_continuation=lambda width, line, soft_wrapped: " " * width,
@@ -81,6 +83,8 @@ class Prompt:
 
         Raises EOFError when they leave, KeyboardInterrupt for Ctrl-C at an empty prompt, and if ``revising`` at any.
         """
+        while self._problems:
+            self._report(one_line(self._problems.pop(), 200))
         self._completer.forget()
         self._editor.revising = revising
         draft, self._draft = self._draft, Document()

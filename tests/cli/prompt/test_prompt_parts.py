@@ -104,9 +104,18 @@ def test_the_history_survives_what_is_wrong_with_its_file(tmp_path: Path):
     assert set(entries) == {"many"}
     path.unlink()
     path.mkdir()
-    history = open_history(path)
+    said: list[str] = []
+    history = open_history(path, said.append)
     history.append_string("kept in memory")
     assert history.get_strings() == ["kept in memory"]
+    assert said == [f"what you enter is in the history of this chat only: {path} cannot be written (Is a directory)"]
+    path.rmdir()
+    history = open_history(path, said.append)
+    path.unlink()
+    path.mkdir()
+    for _ in range(3):
+        history.append_string("kept in memory")
+    assert len(said) == 2
 
 
 @pytest.mark.parametrize("make", [Path.symlink_to, lambda path, target: os.mkfifo(path)], ids=["link", "pipe"])
