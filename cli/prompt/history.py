@@ -40,8 +40,15 @@ class PromptHistory(FileHistory):
 
     def store_string(self, string: str) -> None:
         """Append an entry to the file."""
+        if len(string) <= _LONGEST:
+            self._write(string)
+
+    def keep_unsent(self, string: str) -> None:
+        """Append an entry that was never sent, and is so long that the file does not have it yet."""
         if len(string) > _LONGEST:
-            return
+            self._write(string)
+
+    def _write(self, string: str) -> None:
         lines = "".join(f"+{line}\n" for line in string.split("\n"))
         try:
             with open(self.filename, "ab", opener=_open_own) as file:
