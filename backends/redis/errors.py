@@ -90,7 +90,7 @@ def map_error(error: Exception, target: RedisTarget) -> BackendError:
         return BackendUnavailable(f"{where} is not ready: the slot of these keys is being moved: try again in a moment")
     if isinstance(error, theirs.AskError):
         return UnknownBackend(f"{where} is one node of a cluster: write redis+cluster:// instead of its scheme")
-    if isinstance(error, theirs.MasterDownError):
+    if isinstance(error, theirs.MasterDownError | theirs.BusyLoadingError):
         return BackendUnavailable(f"{where} is not ready ({reason}): try again in a moment")
     if isinstance(error, theirs.RedisClusterException | theirs.ClusterError):
         return BackendUnavailable(f"{where} is not usable as a cluster ({reason}): is every slot served?")

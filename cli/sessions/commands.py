@@ -39,7 +39,7 @@ Redact = Annotated[
     list[str] | None, typer.Option(help="Replace what this regular expression matches; can be repeated.")
 ]
 Regex = Annotated[bool, typer.Option("--regex", help="Read TEXT as a regular expression.")]
-RepairDryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what is wrong; exit code 1 if anything is.")]
+RepairDryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what is wrong; exit code 1 for damage.")]
 SessionOrFile = Annotated[str, typer.Argument(help="Session, or a file with logs.")]
 Sessions = Annotated[list[str], typer.Argument(help="Sessions: their names or ids.")]
 Target = Annotated[str, typer.Option("--to", help="Target: disk, redis, or a URL.")]

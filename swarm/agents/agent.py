@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.agents.agent_fields import AGENT, check_computed
+from swarmchat.swarm.agents.agent_fields import AGENT, EMBEDDER, check_computed
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.messages import REMINDER
@@ -246,6 +246,7 @@ class Swarm:
             check_value(owner, name, getattr(self, name), many(f"{kind} objects", fits))
         check_value(owner, "demo", self.demo, many("DemoRule objects", partial(_is_named, "DemoRule")))
         check_value(owner, "replay", self.replay, optional(Expected("ReplayRules", partial(_is_named, "ReplayRules"))))
+        check_value(owner, "embedder", self.embedder, EMBEDDER)
         check_value(owner, "mcp", self.mcp, many("McpServer objects", partial(_is_named, "McpServer")))
         if self.rescue is not None:
             from swarmchat.swarm.agents.rescue_steps import check_steps

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial, reduce
 
-from swarmchat.backends import Append, Backend, BackendFull, Conflict, Delete, Expect, Truncate, Write
+from swarmchat.backends import Append, Backend, BackendFull, Conflict, Delete, Expect, Put, Truncate, Write
 from swarmchat.swarm.archive.log_summary import LogSummary, read_stored_state
 from swarmchat.swarm.archive.whole_lines import whole_lines
 from swarmchat.swarm.archive.writer import SessionSnapshot
@@ -21,6 +21,8 @@ from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 
 _ATTEMPTS = 20
+_DELETION_KNOWN = 7 * 86400.0
+"""Seconds for which a deleted session is known to have been deleted, so that no stopped process stores it again."""
 _STEP = 64
 """Records that are first removed at once from a full store; a power of 4."""
 
@@ -67,8 +69,9 @@ async def clear_states(
 async def delete_session(backend: Backend, info: SessionInfo) -> None:
     """Remove all of a session in one commit. Raises SessionBusy while another process has it open.
 
-    Memory and storages belong to no session and stay.
+    Memory and storages belong to no session and stay. A process that was stopped with the session open learns of it.
     """
+    mark = Put(keys.session_deletion(info.client, info.id), info.created.encode(), _DELETION_KNOWN)
     entry, lease = keys.session_index(info.client, info.id), keys.session_lease(info.client, info.id)
     for _ in range(_ATTEMPTS):
         # Each commit of an open session changes its entry, and opening it its lease.
@@ -80,7 +83,7 @@ async def delete_session(backend: Backend, info: SessionInfo) -> None:
         removal: list[Write] = [*unchanged, *map(Delete, [entry, log, *others, lease])]
         with suppress(Conflict):
             try:
-                await run_to_completion(backend.commit(*removal))
+                await run_to_completion(backend.commit(*removal, mark))
             except BackendFull:
                 await _shorten(backend, log, unchanged)
                 await run_to_completion(backend.commit(*removal))

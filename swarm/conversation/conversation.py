@@ -145,7 +145,7 @@ class Conversation:
     def change_settings(self, settings: SessionSettings) -> None:
         """Use ``settings`` from now on. Raises DefinitionError for unknown rescue steps."""
         self.rescue_steps = check_steps(self.swarm.rescue if settings.rescue is None else settings.rescue)
-        self.settings = settings
+        self.settings, self.journal.resume_with = settings, settings.resume_with
 
     async def close(self) -> None:
         """Store what is unsaved or lost, if the backend is available now, and release the lease. Raises LogLost."""

@@ -95,7 +95,8 @@ class SessionSettings:
     """The answer when no rescue step helped. ``None``: that of the swarm."""
     resume_with: Mapping[str, str] | None = None
     """What your program needs to continue the session, such as the file of its swarm: kept in the session's entry in
-    the list (``SessionInfo.resume_with``). ``None`` keeps what is there."""
+    the list (``SessionInfo.resume_with``). ``None`` keeps what is there. A ``base_url`` in it is the model's server: it
+    is kept, with the ``model``, once that has answered."""
     approve: Mapping[str, str] = field(default_factory=dict)
     """Patterns of tool names (``refund*``) to auto, ask or deny; the first match overrides the tool's own rule."""
     approve_at_least: Mapping[str, str] = field(default_factory=dict)

@@ -67,6 +67,16 @@ def sessions(client: str) -> str:
     return f"{owned(client)}sessions:"
 
 
+def swarm_scope(client: str, source: str) -> str:
+    """Return the key of the scope that the swarm in the file or module ``source`` had when ``client`` last used it."""
+    return f"{owned(client)}scope:{escape(source)}"
+
+
+def session_deletion(client: str, session: str) -> str:
+    """Return the key of the mark that a session was deleted, for a process that had it open and was stopped."""
+    return f"{owned(client)}deleted:{escape(session)}"
+
+
 def session_swarm(client: str, session: str) -> str:
     """Return the key of the active agent and the navigation stack, which are one value."""
     return f"{_session(client, session)}swarm"
@@ -166,14 +176,17 @@ def folded_client(client: str) -> str:
     return folded_text(client).strip()
 
 
-def policy_bans(swarm: str, policy: str) -> str:
-    """Return the prefix of the bans by a policy. Each ban is a key, so no process overwrites another's."""
-    return f"{bans()}{escape(swarm)}:{escape(policy)}:"
+def policy_bans(scope: str, policy: str) -> str:
+    """Return the prefix of the bans by a policy of the swarms with ``scope``.
+
+    Each ban is a key, so no process overwrites another's.
+    """
+    return f"{bans()}{escape(scope)}:{escape(policy)}:"
 
 
-def policy_ban(swarm: str, policy: str, client: str) -> str:
+def policy_ban(scope: str, policy: str, client: str) -> str:
     """Return the key of the ban of a client by a policy."""
-    return f"{policy_bans(swarm, policy)}{{{escape(client)}}}"
+    return f"{policy_bans(scope, policy)}{{{escape(client)}}}"
 
 
 def alive_sessions(swarm: str) -> str:

@@ -88,11 +88,14 @@ class Ban:
 
 
 class PersistPolicy:
-    """The bans by one policy of one swarm. Each is a key of its own, so every process sees it at its next check."""
+    """The bans by one policy of the swarms with ``scope``.
 
-    def __init__(self, store: Store, swarm: str, policy: str, *, normalize: bool = True) -> None:
+    Each is a key of its own, so every process sees it at its next check.
+    """
+
+    def __init__(self, store: Store, scope: str, policy: str, *, normalize: bool = True) -> None:
         self._store = store
-        self._swarm = swarm
+        self._scope = scope
         self._policy = policy
         self._normalize = normalize
 
@@ -118,12 +121,12 @@ class PersistPolicy:
 
     async def list(self) -> list[Ban]:
         """Return all bans by this policy, by client."""
-        prefix = keys.policy_bans(self._swarm, self._policy)
+        prefix = keys.policy_bans(self._scope, self._policy)
         return [_parse(value, "?", self._policy) async for _, value in self._store.backend.scan(prefix)]
 
     def _key(self, client: str) -> str:
         name = keys.folded_client(client) if self._normalize else client
-        return keys.policy_ban(self._swarm, self._policy, name)
+        return keys.policy_ban(self._scope, self._policy, name)
 
 
 def _later(moment: str, seconds: float) -> str | None:

@@ -78,8 +78,7 @@ async def change_settings(conversation: Conversation, settings: SessionSettings)
     journal = conversation.journal
     old_settings, old_fields = conversation.settings, conversation.recorded_settings
     conversation.change_settings(settings)
-    if settings.resume_with is not None:
-        journal.info = replace(journal.info, resume_with=settings.resume_with)
+    journal.info = journal.info.resumed_with(settings.resume_with)
     fields = conversation.recorded_settings
     if journal.is_new or fields == old_fields:
         return

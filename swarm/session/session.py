@@ -255,6 +255,7 @@ class Session:
 
     async def context(self) -> RequestContext:
         """Return the context that the next request would send. Changes nothing. Raises OverBudget."""
+        await self.conversation.ready()  # The window is the server's.
         return await prepare(self.conversation)
 
     async def run_turn(self, message: "Asked", *, output: Any = None) -> AsyncGenerator["Event", None]:

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from swarmchat.backends import Put
 from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.hooks import without_exits
 from swarmchat.swarm.errors import EmbeddingError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import Store
@@ -168,7 +169,9 @@ class PersistEmbedding:
         for text, vector in vectors.items():
             self._remember(text, vector)
         if missing:
-            computed = dict(zip(missing, self._checked(await self.embedder.embed(missing), len(missing)), strict=True))
+            with without_exits():
+                embedded = await self.embedder.embed(missing)
+            computed = dict(zip(missing, self._checked(embedded, len(missing)), strict=True))
             # Remembered first, so that nothing is computed again if the cache cannot be written.
             for text, vector in computed.items():
                 self._remember(text, vector)

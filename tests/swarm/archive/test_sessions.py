@@ -415,6 +415,20 @@ FINDINGS = [
 ]
 
 
+def test_an_id_that_a_repair_has_given_is_not_given_again():
+    """The call in line 4 is renamed to the id of line 2, unless the repair looks."""
+    steps = [
+        answered(None, call("a-4000"), call("a")),
+        resulted("a", "?"),
+        answered(None, call("a")),
+        resulted("a", ""),
+    ]
+    repaired = repair_log(lines_of(steps, "b"))
+    assert "line 4: call 1 has the id 'a', which an earlier one has: it is 'a-4001' now" in repaired.findings
+    assert repaired.damage == []
+    assert repair_log(repaired.lines).findings == []
+
+
 def test_a_session_is_repaired_and_kept_as_it_was():
     async def run() -> None:
         backend = open_backend("memory:")
