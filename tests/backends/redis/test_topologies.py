@@ -168,7 +168,7 @@ def migrating(cluster: list[RedisServer], number: int) -> Iterator[Callable[[], 
         yield finish
 
 
-_REDIRECTIONS = ("ASK", "MOVED", "TRYAGAIN")
+_REDIRECTIONS = ("ASK", "MOVED", "TRYAGAIN", "CLUSTERDOWN")
 
 
 async def is_redirected(cluster: list[RedisServer], times: int) -> bool:
