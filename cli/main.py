@@ -134,6 +134,8 @@ def _root(
 def main() -> None:
     """Run the program; the entry point ``swarmchat``."""
     _prepare_streams()
+    # An editable install adds the name of no folder: one of that name in the current folder would be imported from.
+    sys.path[:] = filter(os.path.isabs, sys.path)
     # Tools run programs of which some are not the user's own; settings still read the keys.
     hide_keys()
     # Imported modules stay. By default the collector would visit them some twenty times before the first prompt.

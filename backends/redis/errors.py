@@ -26,6 +26,8 @@ _CHANGING_KINDS = (
     theirs.ReadOnlyError,
 )
 _UNREACHABLE = (theirs.ConnectionError, theirs.TimeoutError, OSError)
+_NOT_COVERED = "slots are not covered"
+"""What redis-py says when it connects while a slot has no server."""
 _FULL = re.compile(r"\bOOM\b")
 _WRONG_KIND = re.compile(r"\bWRONGTYPE\b")
 _READ_ONLY = re.compile(r"\b(READONLY|MISCONF)\b")
@@ -45,6 +47,7 @@ def is_changing(error: BaseException) -> bool:
     return (
         isinstance(root, _CHANGING_KINDS)
         or _is_moving(root)
+        or (isinstance(root, theirs.RedisClusterException) and _NOT_COVERED in str(root))
         or (isinstance(root, theirs.RedisError) and bool(_CHANGING.search(str(root))))
     )
 

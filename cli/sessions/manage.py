@@ -21,10 +21,11 @@ from swarmchat.cli.settings.store import OpenStore, as_redis, open_store
 from swarmchat.cli.terminal.printing import as_line, count_of, print_json, print_rows
 from swarmchat.swarm.archive.dialogue import dialogue
 from swarmchat.swarm.archive.repair import repair_file, repair_session
-from swarmchat.swarm.archive.search import search_sessions
+from swarmchat.swarm.archive.search import SearchPattern, search_sessions
 from swarmchat.swarm.archive.sessions import delete_session, find_unfinished, fork_session, rename_session
 from swarmchat.swarm.archive.writer import SessionWriter
 from swarmchat.swarm.common.encoding import clean_text
+from swarmchat.swarm.common.patterns import BoundedPattern
 from swarmchat.swarm.errors import BadRecord, MailError, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_records
@@ -117,7 +118,9 @@ async def search(flags: Flags, text: str, regex: bool, session: str | None, ever
     if not text:
         raise UsageError("TEXT is empty: give the text to find")
     try:
-        pattern = re.compile(text if regex else re.escape(text), re.IGNORECASE)
+        pattern: SearchPattern = (
+            BoundedPattern(text, ignore_case=True) if regex else re.compile(re.escape(text), re.IGNORECASE)
+        )
     except re.error as error:
         raise UsageError(f"{text!r} is not a regular expression: {error}") from error
     rows: list[dict[str, Any]] = []

@@ -16,7 +16,7 @@ from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.lease import closed_lease, holding, parse_holder
-from swarmchat.swarm.persistence.log import record_at, turns_of
+from swarmchat.swarm.persistence.log import lost_log, record_at, turns_of
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 
@@ -115,7 +115,10 @@ async def find_unfinished(backend: Backend, client: str, session: str) -> Sessio
 
 
 async def snapshot(backend: Backend, info: SessionInfo) -> SessionSnapshot:
-    """Return a consistent copy of a session that may be in use. Raises SessionBusy if it changes at each attempt."""
+    """Return a consistent copy of a session that may be in use.
+
+    Raises SessionBusy if it changes at each attempt, and BadRecord if its log is gone.
+    """
     key = keys.session_log(info.client, info.id)
     for _ in range(_ATTEMPTS):
         before = await find_session(backend, info.client, info.id) or info
@@ -123,6 +126,8 @@ async def snapshot(backend: Backend, info: SessionInfo) -> SessionSnapshot:
         stored_state = await read_stored_state(backend, before)
         after = await find_session(backend, info.client, info.id) or info
         if (before, length) == (after, await backend.length(key)):
+            if before.highest_turn and not length:
+                raise lost_log(before)
             read = partial(whole_lines, backend, before, length)
             return SessionSnapshot(before, stored_state, length, _copy_of(before), read)
     raise _changing(info)

@@ -18,10 +18,10 @@ from typing import Any
 from swarmchat.backends import Append, Backend, BackendError, ExpectLength, LeaseLost, LengthConflict, Touch, Write
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.heartbeat import Heartbeat
-from swarmchat.swarm.errors import BadRecord, LogLost, SessionBusy
+from swarmchat.swarm.errors import LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
-from swarmchat.swarm.persistence.log import Log, record_at
+from swarmchat.swarm.persistence.log import Log, lost_log, record_at
 from swarmchat.swarm.persistence.records import Record, RecordType, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, commit_changes
@@ -116,10 +116,7 @@ class Journal:
             if max((record.turn for record in self.log.records), default=0) > self.info.highest_turn:
                 self.info = self._info_from(await self._backend.slice(self.log.key, 0))
             if self.info.highest_turn and not self.log.next_seq:
-                raise BadRecord(
-                    f"the log of session {self.info.name!r} is gone: the store has evicted or lost it (Redis: set "
-                    "maxmemory-policy noeviction). Delete it with sessions delete, or start another one with -s NAME"
-                )
+                raise lost_log(self.info)
         except BaseException:
             await run_to_completion(self._lease.release())
             raise

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from logs import TEA, answered, asked, call, fields, lines_of, resulted, write_file
 from swarmchat.backends import Append, open_backend
+from swarmchat.backends.base import Truncate
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
 from terminal import CTRL_C
@@ -57,6 +58,24 @@ def test_the_time_left_is_that_of_the_store(program, redis_url):
     assert "  2 h left  " in program.invoke("sessions", "list", *place).out
     program.invoke("-s", "tea", "hello", *place, env={"SWARMCHAT_LIFETIME": "none"})
     assert json.loads(program.invoke("sessions", "list", "--json", *place).out)[0]["expires"] is None
+
+
+def test_a_session_whose_log_was_evicted_is_not_shown_as_an_empty_one(program, tea):
+    sessions(program, "import", str(tea))
+
+    async def evict() -> None:
+        backend = open_backend(url_of(program, []))
+        await backend.commit(Truncate(keys.session_log("ann", "tea"), 0))
+        await backend.close()
+
+    asyncio.run(evict())
+    for command in ("show tea", "export tea", "export tea --format openai", "fork tea new", "repair tea"):
+        assert "the log of session 'tea' is gone" in refused(program, *command.split(), code=65)
+    done = program.invoke("sessions", "search", "tea")
+    assert (done.code, done.err.count("was skipped: the log of session 'tea' is gone")) == (1, 1)
+    assert (
+        "not copied: the log of session 'tea' is gone" in program.invoke(*"sessions copy --all --to memory".split()).err
+    )
 
 
 def test_sessions_are_listed_the_last_used_first(program, place, tea):
