@@ -142,6 +142,12 @@ def cost_of(groups: Iterable[Group], counter: TokenCounter, limit: float = math.
     return total
 
 
+def encoded(groups: Iterable[Group]) -> Iterator[bytes]:
+    """Yield the messages of ``groups`` as JSON."""
+    # As in ``cost_of``: a call only for the few that are not known yet.
+    return chain.from_iterable([group._encoded or group.encoded() for group in groups])
+
+
 class Groups(Sequence[Group]):
     """Groups in order of seq, with an index of user and system messages."""
 
