@@ -18,7 +18,8 @@ from swarmchat.swarm.persistence.store import ChangeSet
 if TYPE_CHECKING:
     from swarmchat.swarm.primitives.memory import PersistMemory
     from swarmchat.swarm.primitives.state import PersistState, State
-    from swarmchat.swarm.storage.storage import PersistStorage, Storage
+    from swarmchat.swarm.storage.declaration import Storage
+    from swarmchat.swarm.storage.storage import PersistStorage
     from typing_extensions import TypeVar
 
     # Only type checkers know defaults before Python 3.13: ``Context`` alone is ``Context[Any]``.
