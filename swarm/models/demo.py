@@ -50,7 +50,8 @@ class DemoRule:
     def __post_init__(self) -> None:
         check_fields(f"demo rule {self.pattern!r}", self, dict.fromkeys(("pattern", "call", "reply", "say"), TEXT))
         try:
-            groups = re.compile(self.pattern).groupindex
+            # With the flags of the search, which finds it compiled then.
+            groups = re.compile(self.pattern, re.IGNORECASE).groupindex
         except re.error as error:
             raise DefinitionError(f"demo rule {self.pattern!r} is not a regular expression ({error})") from error
         fields = {*groups, "text"}
