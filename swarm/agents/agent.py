@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from swarmchat.swarm.models.demo import DemoRule
     from swarmchat.swarm.primitives.policy import Policy
     from swarmchat.swarm.primitives.state import State
+    from swarmchat.swarm.storage.declaration import Storage
     from swarmchat.swarm.storage.embeddings import Embedder
-    from swarmchat.swarm.storage.storage import Storage
     from swarmchat.swarm.tools.agent_tool import AgentTool, History
     from swarmchat.swarm.tools.context import Context
     from swarmchat.swarm.tools.output import OutputType

@@ -19,7 +19,8 @@ from swarmchat.swarm.primitives.policy import Ban, PersistPolicy
 
 if TYPE_CHECKING:
     from swarmchat.swarm.primitives.state import PersistState, State
-    from swarmchat.swarm.storage.storage import PersistStorage, Storage
+    from swarmchat.swarm.storage.declaration import Storage
+    from swarmchat.swarm.storage.storage import PersistStorage
 
 _T = TypeVar("_T")
 

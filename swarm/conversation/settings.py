@@ -130,9 +130,8 @@ class SessionSettings:
 
     def for_record(self, *, one_model: bool = False) -> dict[str, Any]:
         """Return the settings that a replay needs and no other record contains, except defaults."""
-        default = SessionSettings()
         names = (*_RECORDED, *_RECORDED_OF_TASKS)
-        fields = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(default, name)}
+        fields = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(_DEFAULTS, name)}
         if self.rescue is not None:
             fields["rescue"] = [step if isinstance(step, str) else step.__name__ for step in self.rescue]
         if one_model:
@@ -142,9 +141,8 @@ class SessionSettings:
 
     def with_recorded(self, fields: Mapping[str, Any]) -> "SessionSettings":
         """Return the settings after a ``set`` record with ``fields``; a missing field means the default."""
-        default = SessionSettings()
         names = (*_RECORDED, *_RECORDED_OF_TASKS, "rescue")
-        return replace(self, **{name: fields.get(name, getattr(default, name)) for name in names})
+        return replace(self, **{name: fields.get(name, getattr(_DEFAULTS, name)) for name in names})
 
     def budget(self, window: int, correction: float = 1.0, overhead: int = 0) -> Budget:
         """Return the budget for a context window of ``window`` tokens."""
@@ -156,6 +154,9 @@ class SessionSettings:
         high = max(high, self.low or 0) if self.high is None else self.high
         low = min(low, high) if self.low is None else self.low
         return Budget(window, min(reserve, window - 1), high, low, correction, overhead, least)
+
+
+_DEFAULTS = SessionSettings()
 
 
 def _first_match(rules: Mapping[str, str], tool: str, default: str) -> str:

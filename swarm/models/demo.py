@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from string import Formatter
-from typing import Any
+from typing import Any, NamedTuple
 
 from swarmchat.swarm.common.messages import calls_of, texts_of
 from swarmchat.swarm.common.mistakes import TEXT, check_fields, check_value, explained, many
@@ -187,8 +187,7 @@ def greet(name: str) -> str:
 > That was all."""
 
 
-@dataclass(frozen=True)
-class _UserMessages:
+class _UserMessages(NamedTuple):
     """The user's messages: a rule's match in the last one, and those before it."""
 
     match: re.Match[str]

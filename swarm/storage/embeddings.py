@@ -3,7 +3,7 @@
 import asyncio
 import struct
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 from weakref import WeakKeyDictionary
 
@@ -163,20 +163,20 @@ class PersistEmbedding:
         return vectors
 
     async def _batch(self, texts: list[str]) -> "dict[str, Vector]":
-        keys_of = {text: keys.embedding(self.embedder.name, text) for text in texts}
-        vectors = await self._read(keys_of)
-        missing = [text for text in texts if text not in vectors]
+        places = [keys.embedding(self.embedder.name, text) for text in texts]
+        vectors = await self._read(texts, places)
         for text, vector in vectors.items():
             self._remember(text, vector)
+        missing = {text: place for text, place in zip(texts, places, strict=True) if text not in vectors}
         if missing:
             with without_exits():
-                embedded = await self.embedder.embed(missing)
-            computed = dict(zip(missing, self._checked(embedded, len(missing)), strict=True))
+                embedded = await self.embedder.embed([*missing])
+            rows = self._checked(embedded, len(missing))
             # Remembered first, so that nothing is computed again if the cache cannot be written.
-            for text, vector in computed.items():
+            for text, vector in zip(missing, rows, strict=True):
                 self._remember(text, vector)
-            await self._write({keys_of[text]: vector for text, vector in computed.items()})
-            vectors |= computed
+                vectors[text] = vector
+            await self._write(dict(zip(missing.values(), rows, strict=True)))
         return vectors
 
     def _checked(self, answer: "Matrix", number: int) -> "list[Vector]":
@@ -200,13 +200,12 @@ class PersistEmbedding:
         lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
         return list((rows / np.where(lengths, lengths, 1)).astype(np.float32))
 
-    async def _read(self, keys_of: Mapping[str, str]) -> "dict[str, Vector]":
-        """Return the undamaged cached vectors, by text, that have the known dimension, or else the first one's.
+    async def _read(self, texts: list[str], places: list[str]) -> "dict[str, Vector]":
+        """Return the undamaged cached vectors of ``texts`` that have the known dimension, or else the first one's.
 
-        ``keys_of``: the keys by text.
+        ``places`` are their keys in the store.
         """
-        texts = list(keys_of)
-        values = await self._store.backend.get_many(list(keys_of.values()))
+        values = await self._store.backend.get_many(places)
         if self._dimension is None:
             first = next((each for each in map(decode_vector, values) if each is not None), None)
             if first is None:
@@ -215,7 +214,7 @@ class PersistEmbedding:
         return {texts[at]: row for at, row in decode_vectors(values, self._dimension).items()}
 
     async def _write(self, vectors: "dict[str, Vector]") -> None:
-        """Store ``vectors``, by key."""
+        """Store ``vectors``, by their keys."""
         ttl = self._store.lifetimes.embedding
         puts = [Put(key, encode_vector(vector), ttl) for key, vector in vectors.items()]
         await run_to_completion(self._store.backend.commit(*puts))

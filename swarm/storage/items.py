@@ -133,7 +133,9 @@ class ItemForm(Generic[T]):
         try:
             with without_exits():
                 texts = self._index(item)
-                checked = (texts,) if isinstance(texts, str) else tuple(texts)
+                if isinstance(texts, str):
+                    return (texts,)
+                checked = tuple(texts)
         except Exception as error:
             raise StorageError(
                 f"storage {self._name!r}: its index failed for the item {item_id!r} ({error!r:.200})"
