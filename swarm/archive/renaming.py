@@ -17,7 +17,7 @@ async def notice_name(backend: Backend, client: str, source: str, scope: str) ->
 async def kept_under(backend: Backend, client: str, scope: str) -> list[str]:
     """Return the kinds of data that are kept for ``client``, or for all, in the swarms with ``scope``."""
     scoped = f"{keys.escape(scope)}/"
-    kept = ["the memory"] if await backend.get(keys.memory(client, scope)) is not None else []
+    kinds = ["the memory"] if await backend.get(keys.memory(client, scope)) is not None else []
     prefixes = {
         "storages": keys.storage_versions(client) + scoped,
         "shared storages": keys.storage_versions(None) + scoped,
@@ -26,6 +26,6 @@ async def kept_under(backend: Backend, client: str, scope: str) -> list[str]:
     }
     for kind, prefix in prefixes.items():
         async for _ in backend.scan(prefix):
-            kept.append(kind)
+            kinds.append(kind)
             break
-    return kept
+    return kinds

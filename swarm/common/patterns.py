@@ -4,8 +4,6 @@ import re
 from functools import cached_property, lru_cache
 from typing import Any, AnyStr, Generic, cast
 
-from swarmchat.swarm.errors import DefinitionError
-
 MAX_PATTERN = 100_000
 """Characters of a pattern that somebody else wrote, and the most characters that it may need at least to match."""
 MAX_PATTERN_TIME = 2.0
@@ -77,6 +75,8 @@ class BoundedPattern:
         try:
             return getattr(self._compiled, method)(*arguments, timeout=MAX_PATTERN_TIME)
         except TimeoutError as error:
+            from swarmchat.swarm.errors import DefinitionError
+
             raise DefinitionError(
                 f"the regular expression {self.text!r:.200} takes more than {MAX_PATTERN_TIME:g} s on a text of "
                 f"{len(arguments[-1]):,} characters: make it simpler, without repetitions inside of one another"
