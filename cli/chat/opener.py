@@ -80,14 +80,14 @@ class Opener:
         client = session.info.client
         before = await notice_name(self.backend, client, source, scope)
         began = session.primitives.session_scope
-        kept = [] if before is None else await kept_under(self.backend, client, before)
+        kinds = [] if before is None else await kept_under(self.backend, client, before)
         if session.info.states and began != scope and began == before:
-            kept.append("the states of this session")
-        if not kept:
+            kinds.append("the states of this session")
+        if not kinds:
             return ""
         return (
             f"warning: the swarm in {one_line(source, 200)} was {before!r} before and is {scope!r} now: what is kept "
-            f"under the old name is not in use ({', '.join(kept)}). namespace = {before!r} in the swarm takes it over"
+            f"under the old name is not in use ({', '.join(kinds)}). namespace = {before!r} in the swarm takes it over"
         )
 
     def make_model(self, settings: Settings) -> Model:

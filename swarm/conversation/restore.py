@@ -77,14 +77,14 @@ async def keep_as_new(
             record = replace(record, data={**record.data, **about})
             lines[at] = record.line
         summary.take(record)
-    kept = replace(summary.info, id=name, name=name, client=info.client, created=now, updated=now, title=info.title)
-    kept = replace(kept, swarm=info.swarm, model=info.model, resume_with=info.resume_with)
+    new_info = replace(summary.info, id=name, name=name, client=info.client, created=now, updated=now, title=info.title)
+    new_info = replace(new_info, swarm=info.swarm, model=info.model, resume_with=info.resume_with)
     stored_state = replace(summary.stored_state, navigation=navigation.to_bytes())
     if content := blobs.in_memory:
         from swarmchat.swarm.images.parts import line_to_data
 
         lines = [line_to_data(line, content) for line in lines]
-    whole = SessionSnapshot(kept, stored_state, len(lines), f"kept:{info.id}:{now}", reader(lambda: lines))
+    whole = SessionSnapshot(new_info, stored_state, len(lines), f"kept:{info.id}:{now}", reader(lambda: lines))
     stored = await SessionWriter(backend, info.client, lifetimes.session).store(whole)
     lacking = []
     if missing := log.next_seq - len(records):

@@ -18,12 +18,12 @@ from swarmchat.swarm.common.mistakes import (
     many,
     optional,
 )
-from swarmchat.swarm.context.builder import Budget, marks
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence.store import Lifetimes
 
 if TYPE_CHECKING:
     from swarmchat.swarm.agents.rescue_steps import Step
+    from swarmchat.swarm.context.builder import Budget
 
 
 _RECORDED = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "parameters")
@@ -144,8 +144,10 @@ class SessionSettings:
         names = (*_RECORDED, *_RECORDED_OF_TASKS, "rescue")
         return replace(self, **{name: fields.get(name, getattr(_DEFAULTS, name)) for name in names})
 
-    def budget(self, window: int, correction: float = 1.0, overhead: int = 0) -> Budget:
+    def budget(self, window: int, correction: float = 1.0, overhead: int = 0) -> "Budget":
         """Return the budget for a context window of ``window`` tokens."""
+        from swarmchat.swarm.context.builder import Budget, marks
+
         reserve, least = self.reserve, None
         if reserve is None and not (reserve := int(self.parameters.get("max_tokens") or 0)):
             reserve = min(4096, window // 8)
