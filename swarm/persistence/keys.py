@@ -17,7 +17,7 @@ ROOT = "swarmchat:1:"
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.@+-]")
 _LONGEST = 200
 _SAFE = re.compile(r"[A-Za-z0-9_.@+-]{1,200}")
-"""What stays as it is."""
+"""A component that needs no escaping."""
 _DIGEST_MARK = "~"
 
 
