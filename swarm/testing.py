@@ -108,7 +108,7 @@ def call(tool: Named | Callable[..., Any] | str, arguments: Mapping[str, Any] | 
     try:
         text = arguments if isinstance(arguments, str) else encode_json(dict(arguments)).decode()
     except TypeError as error:
-        raise DefinitionError(f"call: arguments are {shown(arguments)}, expected what JSON can hold") from error
+        raise DefinitionError(f"call: arguments are {shown(arguments)}, expected a JSON value") from error
     name = tool.__name__ if isinstance(tool, FunctionType) else name_of(tool)  # type: ignore[arg-type]  # it checks
     return ToolCall("", name, text)
 

@@ -113,7 +113,7 @@ class Questions:
             fitting = [choice for choice in choices if choice.lower().startswith(text.lower())]
             if len(fitting) == 1:
                 return fitting[0]
-            self._prompt.renderer.error(f"{one_line(text, 80)!r} is none of them: {nearest(text, choices)}")
+            self._prompt.renderer.error(f"{one_line(text, 80)!r} is not one of the choices: {nearest(text, choices)}")
 
     async def _yes_or_no(self) -> bool:
         while True:

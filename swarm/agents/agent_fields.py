@@ -28,7 +28,7 @@ AGENT = {
     "system": many("texts or functions of the context", lambda value: isinstance(value, str) or callable(value)),
     "reminder": _SYSTEM_TEXT,
     "description": TEXT,
-    "model": optional(instance_of(str, "the name of a model; one for all agents is given to Session.open")),
+    "model": optional(instance_of(str, "the name of a model; a model for all agents goes to Session.open")),
     "parameters": instance_of(Mapping, 'a mapping such as {"temperature": 0}'),
     "max_tool_calls": optional(Expected("0 or more", lambda value: isinstance(value, int) and value >= 0)),
     "validate": optional(FUNCTION),

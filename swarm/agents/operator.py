@@ -113,7 +113,7 @@ def _time(text: str) -> time:
 
 def _wrong_hours(operator: str, part: str) -> DefinitionError:
     return DefinitionError(
-        f"operator {operator!r}: hours {part!r} are not understood; expected days and times of one day, such as "
+        f"operator {operator!r}: hours {part!r} cannot be read; expected days and times, such as "
         "'mo-fr 09:00-17:00; sa 10:00-14:00'"
     )
 

@@ -113,7 +113,7 @@ def _whole(file: BinaryIO, name: str) -> list[_Position]:
     data = file.read(LONGEST_LINE + 1)
     if len(data) > LONGEST_LINE:
         limit = LONGEST_LINE // 1024 // 1024
-        raise at_line(name, 1, f"one JSON value is longer than {limit} MB, expected one conversation a line")
+        raise at_line(name, 1, f"one JSON value is longer than {limit} MB, expected one conversation per line")
     line = Line(1, 0, b"", True)
     try:
         value = decode_json(data)

@@ -362,9 +362,9 @@ class Connection:
         if self._oversized or _SSE_LIMIT in str(error):
             reason = f"it sent more than the {self.max_message:,} bytes that max_answer allows"
         elif self._refused and self.login is None:
-            reason = f"it wants a login: run swarmchat mcp login {self.server.name}"
+            reason = f"it requires a login: run swarmchat mcp login {self.server.name}"
             if self.server.has_authorization:
-                reason = "it refuses the Authorization in its headers: put a valid one there"
+                reason = "it rejects the Authorization header: set a valid one"
         elif self.login is not None and (problem := login_problem(error)):
             reason = problem
         elif isinstance(error, TimeoutError):

@@ -126,7 +126,7 @@ def check_expected(value: Mapping[str, Any], line: bytes, turn: int, where: Plac
         raise TranscriptError(f"{where.of(value, 'turn')}: {problem}")
     expected = LocatedObject.of({k: v for k, v in value.items() if k not in (*_COMMON, "seq") or k == "agent"}, value)
     if not expected:
-        raise TranscriptError(f"{where}: it expects nothing, give it a field such as 'contains'")
+        raise TranscriptError(f"{where}: it expects nothing: add a field such as 'contains'")
     check_fields(expected, where)
     return Expectation(turn, expected, line, where)
 

@@ -111,7 +111,7 @@ async def _summarize(conversation: Conversation, lines: Sequence[str], focus: st
             if isinstance(event, Answer):
                 answer = event
     if answer is None or answer.finish == "length":
-        raise CompactFailed("the summary broke off: nothing was changed; allow longer answers, or try another model")
+        raise CompactFailed("the summary was cut off: nothing was changed; allow longer answers, or try another model")
     text = cleaned(answer.text)
     if not text:
         raise CompactFailed("the model gave no summary: nothing was changed; try again, or another model")

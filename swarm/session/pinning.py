@@ -29,11 +29,11 @@ async def pin(conversation: Conversation, turn: int) -> Pins:
     """Pin ``turn``; see ``Session.pin``."""
     log, retained = await _read(conversation), conversation.retained
     if turn not in log.turns:
-        available = f"available: {_listed(list(log.turns))}" if log.turns else "nothing was said yet"
+        available = f"available: {_listed(list(log.turns))}" if log.turns else "no turns yet"
         raise PinError(f"turn {turn} cannot be pinned: no such turn is sent; {available}")
     span = log.turns[turn]
     if span in retained.pinned:
-        raise PinError(f"turn {turn} is pinned already")
+        raise PinError(f"turn {turn} is already pinned")
     return await _store(conversation, "pin", turn, log, tuple(sorted([*retained.pinned, span])))
 
 

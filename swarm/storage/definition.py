@@ -99,7 +99,7 @@ class Update:
         if self.embedder:
             parts.append("the embedder was {} and is {}: the next search embeds all items".format(*self.embedder))
         if self.conflicts:
-            parts.append(f"{self.conflicts:,} changed here and in the definition keep your version")
+            parts.append(f"{self.conflicts:,} changed here and in the definition: your version is kept")
         if self.missing:
             parts.append(f"{self.missing:,} of the definition are not stored")
         if self.conflicts or self.missing:

@@ -145,7 +145,7 @@ def test_resources_prompts_and_questions_in_a_chat(program, server):
         say(screen, "and @t:notes://{year}/{day}", "fill in {year}, as Tab does")
         screen.send("\x15")
         say(screen, "/t:greet name=Ann mood='very sad'", "sends: Greet Ann, who is very sad.")
-        say(screen, "/t:greet Ann", "'Ann' is no argument; expected /t:greet name=… [mood=…]")
+        say(screen, "/t:greet Ann", "'Ann' is not an argument; expected /t:greet name=… [mood=…]")
         say(screen, "/t:about old maps", "sends: Say something about old maps.")
         screen.send("book" + ENTER)
         screen.wait_for("t/book asks: Which seat?")

@@ -219,7 +219,7 @@ def test_a_server_without_models(body, program, server):
 @pytest.mark.parametrize(
     ("reply", "code", "complaint"),
     [
-        (failure(401), 77, "the server wants an API key"),
+        (failure(401), 77, "the server requires an API key"),
         (failure(429), 75, "Try again later"),
         (Reply([b"<html>"], headers={"Content-Type": "text/html"}), 66, "it answers with a web page"),
         (Reply([b"{}"], headers={"Content-Type": "application/json"}), 69, "where a JSON object"),

@@ -561,7 +561,7 @@ def test_a_users_swarm_must_be_named(program, log):
     (program.folder / "log.jsonl").write_bytes(log.read_bytes().replace(b'"swarm":"helpdesk"', b'"swarm":"shop"'))
     done = program.invoke("replay", "log.jsonl")
     assert done.code == 2
-    assert "log.jsonl, s: it was held with the swarm 'shop': name its file with -S" in done.err
+    assert "log.jsonl, s: it was recorded with the swarm 'shop': name its file with -S" in done.err
     assert program.invoke("replay", "log.jsonl", "-S", "helpdesk").code == 0
 
 

@@ -819,7 +819,7 @@ def test_memory_is_of_the_client_and_of_all_its_sessions(backend_url):
         memory = PersistMemory(Store(backend), "ann", SWARM.scope)
         assert await memory.all() == {}
         assert await backend.get(memory.key) is None
-        with pytest.raises(DefinitionError, match="expected what JSON can hold"):
+        with pytest.raises(DefinitionError, match="expected a JSON value"):
             await memory.set("x", object())
         await backend.close()
 

@@ -490,7 +490,7 @@ def test_the_log_of_llm(schema, tmp_path):
     database.close()
     with open_transcript(path, "ann") as transcript:
         assert transcript.format == "llm"
-        assert transcript.remarks == [f"{path}: 1 attachments were left out"]
+        assert transcript.remarks == [f"{path}: 1 attachments were skipped"]
         assert transcript.sessions[0].info.model == "mock"
     assert messages_of(path) == [
         ("conv", [

@@ -216,7 +216,7 @@ ATTACKS = {
     "no line break": ("a line for ever", f"{ENDED}: {TOO_LARGE}"),
     "end in a message": ("half a message", ENDED),
     "garbage before the answer": ("garbage", "ok"),
-    "nested too deep": ("too deep", "attack: its answer is no valid message"),
+    "nested too deep": ("too deep", "attack: its answer is not a valid message"),
     "a result of no form": ("no result", "attack: TextContent.text is invalid (Field required)"),
     "notifications for ever": ("notifications", "did not finish within 1 s"),
     "standard error for ever": ("errors", "ok"),
@@ -266,7 +266,7 @@ BODIES = {
     "a compressed body": ("application/json", [gzip.compress(b"x" * 200_000)], f"attack: {TOO_LARGE}"),
     "a line": ("text/event-stream", [b"data: ", *[b"x" * 1000] * 200], f"{ENDED}: {TOO_LARGE}"),
     "lines of one event": ("text/event-stream", [b"data: xxx\n" * 1000] * 20, f"{ENDED}: {TOO_LARGE}"),
-    "nested too deep": ("application/json", [b"[" * 1000], "attack: it is no valid message"),
+    "nested too deep": ("application/json", [b"[" * 1000], "attack: it is not a valid message"),
 }
 
 

@@ -153,7 +153,7 @@ def test_what_cannot_be_computed():
         def nothing() -> int:
             return 1
 
-    with pytest.raises(DefinitionError, match="'untyped' does not say what it returns"):
+    with pytest.raises(DefinitionError, match="'untyped' has no return annotation"):
 
         @computed(basket)
         def untyped(basket):

@@ -266,7 +266,7 @@ def test_a_server_without_formats_calls_a_tool(server: ModelServer, status: int,
     # The answer goes back as the text that it is.
     assert [message["role"] for message in second["messages"]][-3:] == ["user", "assistant", "user"]
     (warning,) = [event for event in reply.events if isinstance(event, Warned)]
-    assert "call of a tool" in warning.text
+    assert "as a tool call" in warning.text
 
 
 def test_a_server_with_neither_is_told_in_words(server: ModelServer):

@@ -95,7 +95,7 @@ def test_what_tools_and_users_did_stays(desk):
         assert await desk.names(RYE, BUN, BAGUETTE) == expected
         assert desk.reported == []
         assert await desk.names(Bread("rye bread", 2.0), Bread("raisin bun", 2.0), BAGUETTE) == expected
-        assert "2 changed here and in the definition keep your version" in desk.reported[0]
+        assert "2 changed here and in the definition: your version is kept" in desk.reported[0]
         assert "swarmchat storage reload breads" in desk.reported[0]
         assert await desk.names(BAGUETTE) == expected
         update = await desk.open(RYE, BUN).follow(force=True, dry_run=True)
@@ -216,7 +216,7 @@ def test_of_older_items_a_changed_or_removed_one_is_reported_and_reloaded(desk):
     async def scenario(desk: Desk) -> None:
         await before(desk.backend, Bread("rye bread", 9.0), BUN)
         assert await desk.names(RYE, BUN, BAGUETTE) == prices(Bread("rye bread", 9.0), BUN)
-        assert "1 changed here and in the definition keep your version; 1 of the definition are" in desk.reported[0]
+        assert "1 changed here and in the definition: your version is kept; 1 of the definition are" in desk.reported[0]
         update = await desk.open(RYE, BUN, BAGUETTE).follow(force=True)
         assert (update.added, update.changed, update.removed) == (1, 1, 0)
         assert await desk.names(RYE, BUN, BAGUETTE) == prices(RYE, BUN, BAGUETTE)
