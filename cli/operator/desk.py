@@ -25,8 +25,8 @@ _SHOWN = 40
 """Records of a conversation that are shown when it is taken."""
 
 _HELP = """\
-/list               who waits
-/take N             take number N of the list; N alone does, too
+/list               list the waiting users
+/take N             take number N of the list; N alone is enough
 /back [AGENT] NOTE  hand the user back to an agent; the user does not see the note
 /leave              let the user wait for somebody else
 /state  /memory     show the user's stored data

@@ -48,7 +48,7 @@ def check_computed(swarm: str, states: Sequence["State[Any]"]) -> None:
         for name in state.of:
             if name not in known:
                 raise DefinitionError(
-                    f"swarm {swarm!r}: the state {state.name!r} is computed of {name!r}, which is not among its "
-                    f"states, or only after it; {nearest(name, known)}"
+                    f"swarm {swarm!r}: the state {state.name!r} is computed from {name!r}, which is not defined "
+                    f"before it; {nearest(name, known)}"
                 )
         known.append(state.name)

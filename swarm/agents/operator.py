@@ -70,7 +70,7 @@ class Operator(Agent):
     @property
     def closed_text(self) -> str:
         """What is said while nobody is there, by the hours."""
-        return f"nobody of {self.name} is there now; the hours are {self.hours} {self.timezone}".rstrip()
+        return f"{self.name} is not available now; the hours are {self.hours} {self.timezone}".rstrip()
 
     def _zone(self) -> ZoneInfo | None:
         return ZoneInfo(self.timezone) if self.timezone else None

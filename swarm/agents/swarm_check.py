@@ -140,7 +140,7 @@ class _Check:
                 pending += [*agent.targets, *(tool.agent_name for tool in agent.agent_tools)]
         for agent in self._swarm.agents:
             if agent.name not in reached:
-                problem = f"no handoff leads to it from {self._swarm.initial}, and it is no tool of an agent"
+                problem = f"no handoff leads to it from {self._swarm.initial}, and it is not used as a tool"
                 advice = "add it to the handoffs or tools of another agent"
                 yield Finding("warning", f"agent {agent.name}", problem, advice)
 

@@ -48,7 +48,7 @@ def find_message_lists(file: BinaryIO, name: str, fallback: str, client: str, mo
         own = value.get("id") or value.get("name") if isinstance(value, dict) else None
         session = clean_name(own, fallback if len(places) == 1 else f"{fallback}-{number}")
         if session in named:
-            problem = f"the id {session!r} is that of {named[session]} too, expected one of its own"
+            problem = f"the id {session!r} is also used by {named[session]}, expected a unique id"
             raise at_line(name, line.number, problem)
         named[session] = f"line {line.number}" + ("" if index is None else f", conversation {index + 1}")
         sessions.append(_session(file, name, place, value, session, client, moment))

@@ -60,8 +60,8 @@ async def _store(
     pins = await _pins(conversation, log, spans)
     if kind == "pin" and pins.tokens > pins.limit:
         raise PinError(
-            f"with turn {turn} the pinned turns would take {pins.tokens:,} tokens, and at most half of the room for "
-            f"the conversation, {pins.limit:,}, is allowed: unpin another one, or set a larger --max-context"
+            f"with turn {turn} the pinned turns would take {pins.tokens:,} tokens, more than half of the room for "
+            f"the conversation ({pins.limit:,}): unpin another turn, or set a larger --max-context"
         )
     fields = Retained(spans, conversation.retained.summaries).for_record()
     batch = conversation.batch()

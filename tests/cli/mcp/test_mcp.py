@@ -105,7 +105,10 @@ def test_a_file_of_another_program(program):
     env = {"SWARMCHAT_MCP_FILE": str(path)}
     assert program.invoke("mcp", "list", env=env).out == "files  no-such-program  (approve: ask)\n"
     done = program.run("hello!", env=env)
-    assert (done.code, "MCP server files is not there: there is no program 'no-such-program'" in done.err) == (0, True)
+    assert (done.code, "MCP server files is not available: there is no program 'no-such-program'" in done.err) == (
+        0,
+        True,
+    )
     path.write_text("{}", "utf-8")
     assert program.invoke("mcp", "list", env=env).code == 78
 

@@ -40,7 +40,7 @@ def test_a_good_server(program, server):
     )
     assert "usable for chat:    yes\nusable for tools:   yes\nusable for swarms:  yes\n" in done.out
     assert re.search(r"^it took 22 requests, [\d,]+ tokens, \d+ s$", done.out, re.MULTILINE)
-    assert "what it gets wrong" not in done.out
+    assert "mistakes, the rescue" not in done.out
 
 
 def test_a_server_that_leaks_calls(program, server):

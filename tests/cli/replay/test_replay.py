@@ -362,7 +362,7 @@ def test_without_a_swarm_the_tools_are_those_that_are_expected(program):
 @pytest.mark.parametrize(
     ("number", "line", "message"),
     [
-        (2, b'{"type":"user","text":"hi"', "breaks off after 26 bytes"),
+        (2, b'{"type":"user","text":"hi"', "ends after 26 bytes"),
         (2, b'{"type":"user","text":"hi"\n', "it is not JSON"),
         (2, b'{"type":"user","text":17}\n', "it has no text"),
         (2, b'{"type":"user","text":" "}\n', "the text is empty, expected what the user says"),

@@ -377,7 +377,7 @@ def test_a_removed_agent_is_replaced_and_reported(backend_url):
         async with await open_session(backend, ScriptedModel(), swarm=smaller) as session:
             assert session.navigation == Navigation("triage")
             (notice,) = session.conversation.take_notices()
-            assert notice == "agent 'sales' is not in the swarm any more; active agent: triage"
+            assert notice == "agent 'sales' is no longer in the swarm; active agent: triage"
         async with await open_session(backend, ScriptedModel(), swarm=smaller) as session:
             assert session.conversation.take_notices() == []
         await backend.close()

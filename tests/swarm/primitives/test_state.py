@@ -159,7 +159,7 @@ def test_what_cannot_be_computed():
         def untyped(basket):
             return basket
 
-    with pytest.raises(DefinitionError, match="'total' is computed of 'basket', which is not among its states"):
+    with pytest.raises(DefinitionError, match="'total' is computed from 'basket', which is not defined before it"):
         Swarm("shop", [Agent("till")], states=[total, price])
 
 

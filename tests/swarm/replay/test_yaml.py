@@ -120,7 +120,7 @@ GOOD = "conversations:\n  - name: a\n    steps:\n      - user: hi\n      - expec
         ("user: hi", "user: 5", "line 4: 'user' is 5, expected a text (in quotes if"),
         ("user: hi", "user: {text: hi,\n         tex: x}", "line 5: unknown field 'tex' in a 'user'"),
         ("refused", "\n         contains: a,\n         refusd", "line 7: unknown field 'refusd' in an 'expect'"),
-        ("refused", "turn: 2, refused", "line 5: 'turn' is 2, but it is about the turn before it, which is 1"),
+        ("refused", "turn: 2, refused", "line 5: 'turn' is 2, but the line is about turn 1"),
         ("name: a", "tags: [a b]", "the tag 'a b' is not a word"),
         ("steps:\n", "steps: 5\n    id:\n", "line 3: 'steps' is 5"),
         ("name: a", "parameters: [{a: 1}, {b: 1}]", "line 2: the rows of 'parameters' differ in a, b"),

@@ -133,7 +133,7 @@ def test_another_index_or_embedder_is_reported_and_used(desk):
         other = NgramEmbedder(32)
         assert [hit.item for hit in await desk.open(RYE, BUN, **by_price, embedder=other).search("raisin bun")] == [BUN]
         assert desk.reported[1:] == [
-            "storage breads: the embedder was ngram-1-64 and is ngram-1-32: the next search embeds all items"
+            "storage breads: the embedder changed from ngram-1-64 to ngram-1-32: the next search embeds all items"
         ]
 
     desk(scenario)
