@@ -406,7 +406,7 @@ BROKEN = [
 ]
 FINDINGS = [
     "line 6: '{broken' is not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)): "
-    "left out",
+    "dropped",
     "line 3: call 2 has the id 'a', which an earlier one has: now 'a-3001'",
     "line 5: the result of 'z' belongs to no waiting call: dropped",
     "line 3: the call 'a-3001' has no result: added one that says so",
