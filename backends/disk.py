@@ -48,7 +48,7 @@ def open_disk(url: str) -> "DiskBackend":
     """
     path, _, query = url.partition(":")[2].partition("?")
     if not path or "\0" in path:
-        raise UnknownBackend(f"{url!r}: not a valid path of a folder: write disk:PATH")
+        raise UnknownBackend(f"{url!r}: not a valid folder path: write disk:PATH")
     options = dict(parse_qsl(query, keep_blank_values=True))
     durability = options.pop("durability", "normal")
     if durability not in DURABILITY:
@@ -242,9 +242,9 @@ class DiskBackend:
             kind: type[BackendError] = BackendUnavailable
             advice = "check its permissions, or name another folder"
             if error.errno in _NO_ROOM:
-                kind, advice = BackendFull, "make room; everything stored can still be read"
+                kind, advice = BackendFull, "make room; stored data can still be read"
             elif error.errno == errno.EROFS:
-                advice = "make it writable, or name another folder; what is stored can still be read"
+                advice = "make it writable, or name another folder; stored data can still be read"
             elif error.errno in _IMPOSSIBLE:
                 kind, advice = UnknownBackend, "name another folder"
             raise kind(f"{self.url} cannot be opened ({error.strerror}): {advice}") from error
@@ -257,7 +257,7 @@ class DiskBackend:
                 f"{self.url} has been locked by another process for {self._timeout:g} s: wait for it, or end it"
             )
         if code == sqlite3.SQLITE_FULL or extended in _NO_ROOM_CODES:
-            return BackendFull(f"{self.url} has no room left ({error}): make room; everything stored can still be read")
+            return BackendFull(f"{self.url} has no room left ({error}): make room; stored data can still be read")
         if code == sqlite3.SQLITE_TOOBIG:
             return BackendFull(f"{self.url} cannot store a value of that size ({error})")
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):

@@ -67,7 +67,7 @@ def _unknown_backend(scheme: str, url: str) -> str:
     word = scheme or (url if url.isidentifier() else "")
     matches = difflib.get_close_matches(word, known, n=1)
     hint = f"; did you mean {matches[0]}:?" if matches else "."
-    problem = f"unknown backend {word + ':'!r}" if word else "a backend is named by a URL such as memory: or disk:PATH"
+    problem = f"unknown backend {word + ':'!r}" if word else "expected a URL such as memory: or disk:PATH"
     return f"{problem}{hint} Known: {', '.join(known)}"
 
 

@@ -198,7 +198,7 @@ def _leave_unwritten(error: Exception, code: str | int | None = None) -> NoRetur
     if isinstance(error, BrokenPipeError) or code:
         sys.exit(code)
     with suppress(OSError):
-        print(f"error: standard output takes no more: {getattr(error, 'strerror', error)}", file=sys.stderr)
+        print(f"error: standard output cannot be written: {getattr(error, 'strerror', error)}", file=sys.stderr)
     sys.exit(1)
 
 

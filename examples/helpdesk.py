@@ -220,7 +220,7 @@ swarm = Swarm(
             reject_input=r"\b(elections?|party politics|politicians?)\b",
             ban=True,
             ban_for=60,
-            message="I do not talk about politics. Let us go on in a minute.",
+            message="I do not talk about politics. Let us continue in a minute.",
         )
     ],
     states=[State("game", default=Game, reducers=[find_winner]), State("order", default=Order)],

@@ -51,7 +51,7 @@ Try one of these, in your own words:
 
 - a fact: "are bananas berries?", "tell me about space"
 - several facts, for which the front desk gives a task to another agent: "research planets"
-- a slow answer, which arrives while you go on: "are red phones in stock?"
+- a slow answer, which arrives while you continue: "are red phones in stock?"
 - a game: "let us play tic-tac-toe", then "5", "I take 3" … You can win.
 - an order, over several turns: "I want to buy a phone", "a red one", "two", "my name is Ann", "place the order"
 - a refund of it: "I want my money back", then why
@@ -111,7 +111,7 @@ DEMO = [
     DemoRule(_BACK, "transfer_back"),
     DemoRule(_BACK, reply="Here I am again. What can I do for you?"),
     # A person, and the way back from one.
-    DemoRule(_PERSON, "transfer_to_support", {"reason": "The client asks for a person: {text}"}),
+    DemoRule(_PERSON, "transfer_to_support", {"reason": "The client wants to talk to a person: {text}"}),
     DemoRule(_PERSON, "transfer_to_triage"),
     DemoRule(
         r"(?s)^The user was to talk to a person.*but: (?P<why>[^\n]+?)\. Tell",

@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--swarmchat-mode", metavar="MODE", help="verify, tools or live; default: swarmchat_mode.")
     group.addoption("--swarmchat-model", metavar="MODEL", help="Model for live; default: swarmchat_model.")
     parser.addini("swarmchat_swarm", "Swarm that the transcripts are replayed with: a file, a folder or MODULE:NAME.")
-    modes = "verify (default): tools return what they returned; tools: they run; live: a model answers too."
+    modes = "verify (default): use recorded tool results; tools: run the tools; live: also ask a model."
     parser.addini("swarmchat_mode", modes, default="")
     parser.addini("swarmchat_model", "Model for live.", default="")
     parser.addini("swarmchat_cassette", "Folder that stores the answers of the model.", default="")

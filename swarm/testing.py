@@ -88,13 +88,13 @@ class _ScriptedAsking:
         self, prompt: Any, output: Any, model: Model | str | None, fields: Mapping[str, Any] | None = None
     ) -> Any:
         if not self._model_answers:
-            raise ScriptError(f"the tool asked the model {prompt!r:.80}: give the context further model_answers")
+            raise ScriptError(f"the tool asked the model {prompt!r:.80}: add it to the context's model_answers")
         return self._model_answers.pop(0)
 
     async def ask_user(self, text: str, choices: Sequence[str], output: Any) -> Any:
         question = user_question(text, "", choices, output)
         if not self._user_answers:
-            raise AskError(f"the tool asked the user {text!r}: give the context further user_answers")
+            raise AskError(f"the tool asked the user {text!r}: add it to the context's user_answers")
         return question.check(self._user_answers.pop(0))
 
     async def run_agent(self, tool: Any, task: str) -> str:
@@ -108,7 +108,7 @@ def call(tool: Named | Callable[..., Any] | str, arguments: Mapping[str, Any] | 
     try:
         text = arguments if isinstance(arguments, str) else encode_json(dict(arguments)).decode()
     except TypeError as error:
-        raise DefinitionError(f"call: arguments are {shown(arguments)}, expected what JSON can hold") from error
+        raise DefinitionError(f"call: arguments are {shown(arguments)}, expected a JSON value") from error
     name = tool.__name__ if isinstance(tool, FunctionType) else name_of(tool)  # type: ignore[arg-type]  # it checks
     return ToolCall("", name, text)
 

@@ -169,7 +169,7 @@ class RedisBackend:
             raise unmet(conditions[result - 2], self.url)
         if result < 0:
             raise CorruptValue(
-                f"{self.url} {ordered[-result - 1].key!r} is of another kind than this commit needs: nothing written"
+                f"{self.url} {ordered[-result - 1].key!r} is not of the kind that this commit needs: nothing written"
             )
 
     async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:

@@ -80,7 +80,7 @@ def map_error(error: Exception, target: RedisTarget) -> BackendError:
     where = target.masked
     if isinstance(error, MasterNotFoundError):
         # Its text contains redis-py's objects.
-        reason = f"no sentinel that answers knows a server {target.service!r}"
+        reason = f"none of the reachable sentinels knows a server {target.service!r}"
     if is_denied(error):
         user = f"the user {target.username!r}" if target.username else "the default user"
         advice = "check the name and the password in the URL, and the user's rights in the server's ACL"

@@ -113,7 +113,7 @@ def _options(url: str, query: str) -> dict[str, str]:
             hint = f", did you mean {similar[0]}?" if similar else "."
             _refuse(url, f"unknown option after the ?{hint} Known: {', '.join(_OPTIONS)}")
         if name in options:
-            _refuse(url, f"the option {name} is there twice: write it once")
+            _refuse(url, f"the option {name} appears twice: give it once")
         options[name] = value
     return options
 
@@ -155,7 +155,7 @@ def _path(url: str, scheme: str, path: str, location: str) -> tuple[str, str, st
             _refuse(url, "expected the service after the hosts: redis+sentinel://HOST:PORT/SERVICE[/DB]")
         return "", service, rest[0] if rest else "0"
     if len(components) > 1:
-        _refuse(url, "expected nothing but a database number after the host")
+        _refuse(url, "expected only a database number after the host")
     return "", "", components[0] or "0"
 
 

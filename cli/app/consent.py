@@ -37,7 +37,7 @@ async def change_trust(folder: Path, *, yes: bool, listed: bool, remove: bool) -
         print(as_line(f"{path} is no longer trusted"))
         return
     if not path.is_file():
-        raise UsageError(f"{folder} has no {PROJECT_FILE}: there is nothing to trust")
+        raise UsageError(f"{folder} has no {PROJECT_FILE}: nothing to trust")
     content = read_file(path)
     asking = {name: value for name, value in content.items() if needs_consent(name, value)}
     for table in content.get(PROFILES, {}).values():

@@ -25,5 +25,5 @@ def report_crash(error: Exception) -> int:
     except OSError:
         pass
     if sys.stderr is not None:
-        print(f"error: this is a defect of swarmchat ({name[:200]}): {outcome}", file=sys.stderr)
+        print(f"error: this is a bug in swarmchat ({name[:200]}): {outcome}", file=sys.stderr)
     return 1

@@ -54,11 +54,14 @@ OtherSession = Annotated[str | None, typer.Option("-s", "--session", help="Sessi
 OpenSession = Annotated[
     str | None, typer.Option("-s", "--session", help="Session to open; created if it does not exist.")
 ]
-Resume = Annotated[bool, typer.Option("-c", "--continue", help="Open the session that was used last.")]
+Resume = Annotated[bool, typer.Option("-c", "--continue", help="Open the most recently used session.")]
 Files = Annotated[
     list[str] | None,
     typer.Option(
-        "-f", "--file", metavar="PATH", help="Attach a text or image, or those of a quoted pattern; - is stdin."
+        "-f",
+        "--file",
+        metavar="PATH",
+        help="Attach a text or image file, or all that match a quoted pattern; - is stdin.",
     ),
 ]
 Output = Annotated[str, typer.Option("--output", help="Output format: text, json, or jsonl (the log as it grows).")]

@@ -53,7 +53,7 @@ def expand(patterns: list[str]) -> list[Path]:
         files = [Path(match) for match in matches if os.path.isfile(match)]
         if not files:
             problem = "no file matches" if glob.has_magic(pattern) else "no such file:"
-            raise UsageError(f"{problem} {pattern!r}; a path or a pattern such as 'notes/*.md' is expected")
+            raise UsageError(f"{problem} {pattern!r}; expected a path or a pattern such as 'notes/*.md'")
         paths |= dict.fromkeys(files)
     return list(paths)
 

@@ -20,7 +20,7 @@ _ARGUMENTS = 5000
 _QUESTION = "allow? y/n/a/e/? then Enter"
 _HELP = """\
 y  call it once
-n  do not call it (also Ctrl-C, Ctrl-D); what follows is told to the model: n use 6 instead
+n  do not call it (also Ctrl-C, Ctrl-D); text after n goes to the model: n use 6 instead
 a  call it, and do not ask about this tool again in this chat
 e  change the arguments, then call it
 ?  show the call in full"""

@@ -61,7 +61,7 @@ _NOT_REMEMBERED = {"approve": "--approve", "max_context": "--max-context"}
 def resume_hint(session: Session, settings: Settings) -> str:
     """Return the command that resumes ``session``, without values that hold a password."""
     if settings.backend == "memory":
-        return "this session was kept in memory and is gone now (-b disk keeps it)"
+        return "this session was only in memory and is now gone (-b disk keeps sessions)"
     words, left_out = [_program()], []
     for name, flag in _OF_STORE.items():
         if name == "redis_url" and settings.backend != "redis":

@@ -32,7 +32,7 @@ def prepare_chat(
     check_names(session, resume, at_prompt=at_prompt)
     if at_prompt:
         if output != "text":
-            raise UsageError("--output goes with a PROMPT: a chat at a terminal has none")
+            raise UsageError("--output needs a PROMPT: a chat at a terminal cannot use it")
         draft = "".join(f"{mention(str(path))} " for path in expand(files))
         # Not SIGINT: at the prompt Ctrl-C is a key, and during an answer it stops only that.
         return run_until_signal(_chat(flags, session, resume, draft), "SIGTERM", "SIGHUP")

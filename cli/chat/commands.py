@@ -17,13 +17,13 @@ def chat(
     file: options.Files = None,
     output: options.Output = "text",
     strict: Annotated[
-        bool, typer.Option("--strict", help="With a PROMPT: exit with 4 if the model gave no usable answer.")
+        bool, typer.Option("--strict", help="With a PROMPT: exit with 4 if the model gives no usable answer.")
     ] = False,
 ) -> None:
-    """Talk with a model. At a terminal a chat begins; with a PROMPT, or in a pipe, one answer is printed.
+    """Chat with a model at a terminal; with a PROMPT or in a pipe, print one answer.
 
-    Every option but -s, -c, --output and --strict can also be set as SWARMCHAT_NAME in the environment, or as name in
-    ./swarmchat.toml or in the user's config file.
+    Every option except -s, -c, --output and --strict can also be set as SWARMCHAT_NAME in the environment, or as name
+    in ./swarmchat.toml or in the user's config file.
 
     \b
     swarmchat -s trip                     open session trip; created if it does not exist
@@ -55,9 +55,7 @@ def run(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Continue after an error; the exit code is that of the first.")
     ] = False,
-    schema: Annotated[
-        Path | None, typer.Option(help="Get JSON that fits the JSON schema in this file, and print nothing else.")
-    ] = None,
+    schema: Annotated[Path | None, typer.Option(help="Print only JSON that fits the JSON schema in this file.")] = None,
     session: options.OpenSession = None,
     resume: options.Resume = False,
     *,

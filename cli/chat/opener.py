@@ -25,7 +25,7 @@ from swarmchat.swarm.session.session import Session
 def check_names(session: str | None, resume: bool, *, at_prompt: bool = False) -> None:
     """Raise UsageError unless ``-s`` and ``-c`` make sense together. Without a name, one is chosen at the prompt."""
     if session is not None and resume:
-        raise UsageError("-s names a session and -c takes the last one: give one of them")
+        raise UsageError("-s names a session and -c opens the last one: use only one of them")
     if session is not None and not session.strip() and not (at_prompt and session == ""):
         raise UsageError("-s needs the name of a session")
 
@@ -52,7 +52,7 @@ class Opener:
             name = self.info.id
         elif resume:
             remark(
-                f"{self.settings.client_name} has no session on {wiring.backend_name(self.settings)}; a new one begins"
+                f"{self.settings.client_name} has no session on {wiring.backend_name(self.settings)}; a new one starts"
             )
 
         async def reopen(name: str) -> Session:
@@ -64,7 +64,7 @@ class Opener:
         for task in unfinished_tasks(chat.session):
             remark(f"{one_line(task, 300)}: it was interrupted when the program ended; what its tools did stays")
         if chat.session.agent.is_person:
-            remark(f"you wait for {chat.session.agent.name}, a person, or have one: /back goes back to an agent")
+            remark(f"you wait for {chat.session.agent.name}, a person, or talk with one: /back returns to an agent")
         for start in chat.session.tasks.interrupted:
             remark(f"task {start.task} was interrupted when the program ended; /task {start.task} again repeats it")
         for warning in (await eviction_warning(self.backend), await self._renaming(chat.session)):

@@ -14,7 +14,7 @@ config_app = Commands(help="Show and change settings.", no_args_is_help=True)
 @config_app.command("show")
 @options.settings("profile")
 def show(
-    origin: Annotated[bool, typer.Option("--origin", help="Show where each value comes from, too.")] = False,
+    origin: Annotated[bool, typer.Option("--origin", help="Also show where each value comes from.")] = False,
     *,
     flags: options.Flags,
     as_json: options.Json = False,
@@ -32,7 +32,7 @@ def show(
 
 @config_app.command("path")
 def path(as_json: options.Json = False) -> None:
-    """Print the paths of the settings files, your own first, whether they exist or not."""
+    """Print the paths of the settings files, your own first, even if they do not exist."""
     from swarmchat.cli.config.edit import show_paths
 
     run_and_exit(lambda: show_paths(as_json))
@@ -53,7 +53,7 @@ def set_value(
     profile: Annotated[str | None, typer.Option(help="Change this profile; created if it does not exist.")] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Remove the setting.")] = False,
 ) -> None:
-    """Change one setting in your own config file; comments and everything else stay as they are.
+    """Change one setting in your own config file; everything else, including comments, stays.
 
     \b
     swarmchat config set model qwen3:8b
@@ -73,7 +73,7 @@ def trust(
     listed: Annotated[bool, typer.Option("--list", help="List the files that you trust.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="No longer trust the folder's file.")] = False,
 ) -> None:
-    """Let the swarmchat.toml of a folder do what needs your consent: choose a server, a swarm, a store.
+    """Allow a folder's swarmchat.toml to set a server, a swarm or a store, which needs your consent.
 
     Consent is for the file and the swarm that it names as they are now: if they change, you are asked again.
 

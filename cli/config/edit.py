@@ -224,7 +224,7 @@ _HEAD = """\
 # These override this file: options, SWARMCHAT_… in the environment, the chosen profile, ./swarmchat.toml.
 """
 _MODELS = """
-# Models with settings of their own, chosen like others: -m fast, /model fast, model = "fast" of an agent.
+# Models with their own settings, chosen like others: -m fast, /model fast, or model = "fast" in an agent.
 # [models.fast]
 # model = "mistral-small-latest"
 # base_url = "https://api.mistral.ai/v1"

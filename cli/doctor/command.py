@@ -18,12 +18,12 @@ def doctor(
     """Check everything a chat needs, and say how to fix what is wrong.
 
     Checks the program, the terminal, the settings, the model, the store and the sessions. Sends the model four small
-    requests. Writes two keys of its own to the store, and removes them. Exit code 1 if a check failed.
+    requests. Writes two temporary keys to the store. Exit code 1 if a check failed.
 
     \b
-    swarmchat doctor                     what would be used now
-    swarmchat doctor --offline           without the network
-    swarmchat doctor -b redis            another store
+    swarmchat doctor                     check the current setup
+    swarmchat doctor --offline           check without the network
+    swarmchat doctor -b redis            check another store
     swarmchat doctor --json | jq '.checks[] | select(.status == "failed")'
     """
     from swarmchat.cli.doctor.run import run_doctor

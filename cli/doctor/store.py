@@ -175,7 +175,7 @@ async def check_sessions(backend: Backend, client: str, *, everything: bool) -> 
         checks.add("failed", "sessions", str(error))
         return checks
     if unreadable := entries - len(infos):
-        advice = "nothing is done to them: a newer swarmchat may have written them, or they are damaged"
+        advice = "they are not changed: a newer swarmchat may have written them, or they are damaged"
         checks.add("warning", "list", f"unreadable entries in the list of sessions: {unreadable}", advice)
     return checks
 

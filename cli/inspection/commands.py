@@ -16,7 +16,7 @@ from swarmchat.cli.terminal.printing import print_rows, print_values
 if TYPE_CHECKING:
     from swarmchat.cli.inspection.reader import StoreReader
 
-bans_app = Commands(help="See, add and lift bans.", no_args_is_help=True)
+bans_app = Commands(help="List, add and lift bans.", no_args_is_help=True)
 
 PolicyName = Annotated[str | None, typer.Option("--policy", help="Policy; default: all policies of the swarm.")]
 
@@ -37,8 +37,10 @@ def run_on_reader(flags: options.Flags, work: "Callable[[StoreReader], Awaitable
 def state(
     name: Annotated[str | None, typer.Argument(help="State; default: all states.")] = None,
     session: options.OtherSession = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Reset it to its default.")] = False,
-    shared: Annotated[bool, typer.Option("--shared", help="The states that all sessions and clients share.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Reset the state to its default.")] = False,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Show the states that all sessions and clients share.")
+    ] = False,
     *,
     flags: options.Flags,
     as_json: options.Json = False,
@@ -84,7 +86,7 @@ def memory(
     flags: options.Flags,
     as_json: options.Json = False,
 ) -> None:
-    """Show or change a client's memory, which is another one for each swarm.
+    """Show or change a client's memory; each swarm has its own.
 
     \b
     swarmchat memory -S helpdesk          show all entries
@@ -117,7 +119,7 @@ def memory(
 @bans_app.command("list")
 @options.settings("swarm", "policy", *options.SHARED_STORE)
 def list_bans(policy: PolicyName = None, *, flags: options.Flags, as_json: options.Json = False) -> None:
-    """List the bans: who, by which policy, since and until when, and why."""
+    """List the bans: client, policy, start, end and reason."""
 
     async def work(reader: "StoreReader") -> None:
         primitives = reader.primitives()
@@ -144,7 +146,7 @@ def add_ban(
     *,
     flags: options.Flags,
 ) -> None:
-    """Ban a client. It takes effect with its next message, wherever it is online."""
+    """Ban a client. The ban takes effect with the client's next message, in any process."""
 
     async def work(reader: "StoreReader") -> None:
         from datetime import UTC, datetime
@@ -184,7 +186,7 @@ def online(
     flags: options.Flags,
     as_json: options.Json = False,
 ) -> None:
-    """List who is online. Exit code 0 if nobody is, else 1: for maintenance scripts."""
+    """List the clients that are online. Exit code 1 if any is online, otherwise 0: for maintenance scripts."""
 
     async def work(reader: "StoreReader") -> int:
         import asyncio

@@ -85,7 +85,9 @@ class ItemReader:
                     raise StorageError(f"{where}: expected as many columns as in the first line; nothing was imported")
                 yield FileItem(where, self.convert(row))
         except csv.Error as error:
-            raise StorageError(f"{name}, after line {rows.line_num}: no CSV ({error}); nothing was imported") from error
+            raise StorageError(
+                f"{name}, after line {rows.line_num}: invalid CSV ({error}); nothing was imported"
+            ) from error
 
     def _text(self, text: str, name: str) -> Iterator[FileItem]:
         for number, line in enumerate(text.split("\n"), 1):
@@ -126,7 +128,7 @@ def _decoded(text: str, where: str) -> Any:
     try:
         return decode_json(text)
     except ValueError as error:
-        raise StorageError(f"{where}: no JSON ({error}); nothing was imported") from error
+        raise StorageError(f"{where}: invalid JSON ({error}); nothing was imported") from error
 
 
 def _guess(text: str) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 storage_app = Commands(
     cls=GroupWithDefault,
     no_args_is_help=True,
-    help="""See and change the items of storages. A NAME alone shows that storage.
+    help="""Show and change the items of storages. With just a NAME, show that storage.
 
     \b
     swarmchat storage breads -S shop                    show its items
@@ -78,7 +78,7 @@ def reload(
     flags: options.Flags,
     as_json: options.Json = False,
 ) -> None:
-    """Store the default items as the swarm defines them, also those that were changed or removed.
+    """Restore the default items as the swarm defines them, including changed and removed ones.
 
     Items that tools or users have added stay.
     """

@@ -86,7 +86,7 @@ async def list_stored(reader: StoreReader, as_json: bool) -> None:
         print_json(rows)
         return
     for row in rows:
-        swarm = f"of {row['swarm']}" if row["swarm"] else "from before swarms had storages of their own"
+        swarm = f"of {row['swarm']}" if row["swarm"] else "from before each swarm had its own storages"
         print(as_line(f"{row['name']}  {swarm}, {count_of(row['items'], 'item')}{', shared' * row['shared']}"))
 
 

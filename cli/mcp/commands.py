@@ -16,7 +16,7 @@ Names = Annotated[list[str] | None, typer.Argument(help="Servers; default: all."
 @mcp_app.command("list")
 @options.settings("swarm", "profile")
 def list_servers(*, flags: options.Flags, as_json: options.Json = False) -> None:
-    """List the servers in your settings, and those of the swarm. Starts none.
+    """List the servers in your settings and in the swarm, without starting them.
 
     \b
     swarmchat mcp list
@@ -46,13 +46,13 @@ def add(
     name: Name,
     command: Annotated[list[str] | None, typer.Argument(help="The program and its arguments, after --.")] = None,
     *,
-    url: Annotated[str | None, typer.Option(help="Address of a server that speaks streamable HTTP.")] = None,
+    url: Annotated[str | None, typer.Option(help="Address of a server with streamable HTTP.")] = None,
     env: Annotated[
         list[str] | None, typer.Option("--env", help="NAME=VALUE for the program; ${NAME} stands for your variable.")
     ] = None,
     header: Annotated[list[str] | None, typer.Option("--header", help="NAME=VALUE: an HTTP header.")] = None,
     client_id: Annotated[
-        str | None, typer.Option(help="What swarmchat is registered as at the server's login (OAuth).")
+        str | None, typer.Option(help="Id under which swarmchat is registered at the server's login (OAuth).")
     ] = None,
     client_secret: Annotated[str | None, typer.Option(help="The secret of this registration, as ${NAME}.")] = None,
     callback_port: Annotated[int | None, typer.Option(help="The port in the registered redirect address.")] = None,
@@ -77,10 +77,10 @@ def add(
 @mcp_app.command("login")
 @options.settings("swarm", "profile")
 def login(name: Name, *, flags: options.Flags) -> None:
-    """Log in to a server that is reached over HTTP and wants it (OAuth).
+    """Log in to an HTTP server that requires it (OAuth).
 
     Prints an address to open in a browser, and waits until you have logged in there. The tokens are stored in your
-    config folder, readable for you only.
+    config folder, readable only by you.
     """
     from swarmchat.cli.mcp.logins import log_in
 

@@ -32,7 +32,7 @@ async def log_in(flags: Mapping[str, Any], name: str) -> None:
         print("  open this address in your browser, and log in there:", flush=True)
         print(as_line(address), flush=True)
         if is_typed:
-            print("  if the browser is on another machine, paste the address at which it ends:", flush=True)
+            print("  if the browser is on another machine, paste the address of its last page:", flush=True)
 
     connection = Connection(replace(server, start_timeout=_SECONDS), environment())
     async with login_flow(tokens, show) as login:
@@ -56,7 +56,7 @@ async def log_in(flags: Mapping[str, Any], name: str) -> None:
     if connection.problem:
         raise McpUnavailable(f"{name}: {connection.problem}")
     if not tokens.has_tokens:
-        print(as_line(f"{name} wants no login: {counted(len(tools), 'tool')}"))
+        print(as_line(f"{name} needs no login: {counted(len(tools), 'tool')}"))
         return
     print(as_line(f"logged in to {name}: {counted(len(tools), 'tool')}"))
 
@@ -76,5 +76,5 @@ def _server(flags: Mapping[str, Any], name: str) -> McpServer:
     if name not in servers:
         raise UsageError(f"no MCP server {name!r}; {nearest(name, servers)}")
     if not servers[name].url:
-        raise UsageError(f"MCP server {name} is a program, and only servers with a url want a login")
+        raise UsageError(f"MCP server {name} is a program, and only servers with a url need a login")
     return servers[name]

@@ -7,7 +7,7 @@ from swarmchat.cli.app import options
 from swarmchat.cli.app.command_runner import run_and_exit
 from swarmchat.cli.app.typer_app import Commands
 
-models_app = Commands(help="List models, and test one.", no_args_is_help=True)
+models_app = Commands(help="List models, or test one.", no_args_is_help=True)
 
 Quick = Annotated[bool, typer.Option("--quick", help="Skip the long-context probe, which costs most of the tokens.")]
 
@@ -29,7 +29,7 @@ def list_models(*, flags: options.Flags, as_json: options.Json = False) -> None:
 @models_app.command("test")
 @options.settings("model", "base_url", "profile", "timeout")
 def probe_model(*, flags: options.Flags, quick: Quick = False, as_json: options.Json = False) -> None:
-    """Send small requests to a model; report what it gets wrong and how that is handled.
+    """Test a model with small requests: report its mistakes and how swarmchat handles them.
 
     Takes about 20 requests and 10,000 tokens, and never more than 24 requests and 15,000 tokens. Exit code 0 if all
     probes ran, whatever they found; 4 if the model cannot even chat.

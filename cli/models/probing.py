@@ -80,13 +80,13 @@ def _print_verdict(report: Mapping[str, Any]) -> None:
         print(f"usable for {purpose + ':':<8} {verdict}")
     print(f"it took {report['requests']} requests, {report['tokens']:,} tokens, {report['seconds']:.0f} s")
     if report["quirks"]:
-        print("\nwhat it gets wrong, which steps of the rescue dealt with it, and what to do")
+        print("\nmistakes, the rescue steps that handled them, and what to do")
     for name, quirk in report["quirks"].items():
         steps = f" ({', '.join(quirk['steps'])})" if quirk["steps"] else ""
         line = f"- {name}{steps}: {quirk['advice']}"
         print(textwrap.fill(line, report_width(), subsequent_indent="  ", break_on_hyphens=False))
     if report["adaptations"]:
-        print("\nwhat the server demands, and what is done")
+        print("\nserver requirements, and how they are met")
     for name, effect in report["adaptations"].items():
         print(f"- {name}: {effect}")
     if report["model"] == "demo":

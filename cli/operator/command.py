@@ -13,16 +13,16 @@ def operator(
     operator: Annotated[
         str | None, typer.Option("--operator", help="Operator of the swarm to answer for; default: all of them.")
     ] = None,
-    listed: Annotated[bool, typer.Option("--list", help="Print who waits, and exit.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the waiting users and exit.")] = False,
     *,
     flags: options.Flags,
     as_json: options.Json = False,
 ) -> None:
-    """Answer users whom agents hand over to a person: see who waits, take one, talk, and hand back.
+    """Answer users that agents hand over to a person: list the waiting users, take one, chat, hand back.
 
     \b
     swarmchat operator -S helpdesk --name Anna     on any machine that reaches the store
-    swarmchat operator -S helpdesk --list --json   who waits, for scripts
+    swarmchat operator -S helpdesk --list --json   list waiting users, for scripts
     """
 
     async def run() -> None:
@@ -36,14 +36,14 @@ def operator(
 
         async with open_reader(flags) as reader:
             if reader.settings.backend == "memory":
-                raise UsageError("no other program reaches what is stored in memory: choose -b disk or -b redis")
+                raise UsageError("other programs cannot reach a store in memory: choose -b disk or -b redis")
             lifetimes = session_settings(reader.settings).lifetimes
             desk = OperatorDesk(reader.backend, reader.swarm, person or reader.client, operator, lifetimes)
             if listed or as_json:
                 await print_waiting(desk, as_json)
                 return
             if not is_terminal():
-                raise UsageError("the desk of an operator needs a terminal; --list prints who waits")
+                raise UsageError("the desk of an operator needs a terminal; --list prints the waiting users")
             async with desk:
                 await DeskChat(desk).run()
 

@@ -25,11 +25,11 @@ _SHOWN = 40
 """Records of a conversation that are shown when it is taken."""
 
 _HELP = """\
-/list               who waits
-/take N             take number N of the list; N alone does, too
+/list               list the waiting users
+/take N             take number N of the list; N alone is enough
 /back [AGENT] NOTE  hand the user back to an agent; the user does not see the note
 /leave              let the user wait for somebody else
-/state  /memory     what is stored of the user
+/state  /memory     show the user's stored data
 /call TOOL [JSON]   call a tool; the user's program runs it
 /quit               close the desk; a user whom you have taken waits again
 anything else is sent to the user; a line that begins with / is sent with //"""
@@ -109,7 +109,7 @@ class DeskChat:
         elif line.isdecimal():
             await self._take(line)
         elif line:
-            raise UsageError("nobody to send this to: take somebody with /take N first")
+            raise UsageError("no user to send this to: take one with /take N first")
         else:
             await self._list("")
 
@@ -172,7 +172,7 @@ class DeskChat:
             raise UsageError("you have a user already: /back hands over to an agent, /leave lets the user wait")
         numbers = [str(number) for number in range(1, len(self._waiting) + 1)]
         if argument not in numbers:
-            raise UsageError(f"{argument!r} is no number of the list (1 to {len(self._waiting)}): /list shows it")
+            raise UsageError(f"{argument!r} is not a number in the list (1 to {len(self._waiting)}): /list shows it")
         ticket, info = self._waiting[numbers.index(argument)]
         self._case = await self._desk.take(ticket.client, ticket.session)
         self._player = Player(0, one_line(ticket.client, 40))

@@ -22,7 +22,7 @@ KEYS: dict[str, str] = {
     "Tab, Shift-Tab": "complete a command, then its arguments",
     "Ctrl-R": "searches your earlier messages of all sessions; Enter puts the match at the prompt",
     "Ctrl-X Ctrl-E": "opens the message in `$VISUAL` or `$EDITOR`; it comes back to the prompt",
-    "Ctrl-X Ctrl-N": "sends the message along with the next request of the running turn, as [`/now`](#the-queue) does",
+    "Ctrl-X Ctrl-N": "sends the message with the next request of the running turn, like [`/now`](#the-queue)",
     "Ctrl-X Ctrl-P": "expands a folded paste",
     "Ctrl-O": "shows the tool results of the last turn in full",
     "Ctrl-X Ctrl-T": "shows what agents do in [tasks](swarms.md#agents-as-tools), also during an answer; folds it "

@@ -197,7 +197,7 @@ class Renderer:
     def show_results(self) -> None:
         """Print the last results of tools in full."""
         if not self._results:
-            self.remark("no tool was called in this chat yet")
+            self.remark("no tool has been called in this chat yet")
         for result in self._results:
             self.page(result)
 

@@ -28,7 +28,7 @@ _FAULTS = {
     "repetition": "the answer is a repetition",
     "empty": "the model answered with nothing",
     "rejected": "the answer was not accepted",
-    "bad_output": "the answer is not of the type that was asked for",
+    "bad_output": "the answer does not have the requested type",
 }
 _STEPS = {
     "feedback": "told the model",
@@ -85,7 +85,7 @@ def remark_on(event: events.Event, *, chat: bool) -> str:
             )
         case events.PersonAwaited(operator, "", desks):
             here = {0: "nobody is here yet", 1: "1 person is here"}.get(desks, f"{desks} people are here")
-            then = "you may go on typing; /back goes back" if chat else "the answer will be in this session"
+            then = "you can keep typing; /back goes back" if chat else "the answer will be in this session"
             return f"you wait for {one_line(operator, _NAME)} ({here}): {then}"
         case events.TurnEnded(finish="person"):
             return ""

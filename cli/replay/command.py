@@ -23,16 +23,16 @@ Models = Annotated[
 BaseUrl = Annotated[str | None, typer.Option(help="With --mode live: an OpenAI-compatible server, with its /v1.")]
 Update = Annotated[bool, typer.Option("--update", help="Accept the changes: write the new results into the file.")]
 Ignore = Annotated[
-    list[str] | None, typer.Option(metavar="FIELD", help="Do not compare a field, such as request.tokens.")
+    list[str] | None, typer.Option(metavar="FIELD", help="Field not to compare, such as request.tokens.")
 ]
 Normalize = Annotated[
-    list[str] | None, typer.Option(metavar="RULE", help="Let dates, ids, numbers or a regex differ in texts.")
+    list[str] | None, typer.Option(metavar="RULE", help="Ignore dates, ids, numbers, or matches of a regex in texts.")
 ]
 Record = Annotated[
     bool, typer.Option("--record", help="Run handwritten files with a model, and write its answers into them.")
 ]
 Yes = Annotated[
-    bool, typer.Option("-y", "--yes", help="With --update: do not ask about changes of the conversation's course.")
+    bool, typer.Option("-y", "--yes", help="With --update: do not ask, even if the conversation takes another course.")
 ]
 Start = Annotated[int | None, typer.Option("--from", min=1, metavar="TURN", help="First turn to replay.")]
 Until = Annotated[int | None, typer.Option(min=1, metavar="TURN", help="Last turn to replay.")]
@@ -43,7 +43,7 @@ Expression = Annotated[
     str, typer.Option("-k", metavar="EXPR", help="Only conversations whose FILE::NAME or tags contain these words.")
 ]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="Only conversations with this tag; repeat for several.")]
-Jobs = Annotated[int, typer.Option("-j", "--jobs", min=0, help="Number of processes; 0: one for each processor.")]
+Jobs = Annotated[int, typer.Option("-j", "--jobs", min=0, help="Number of processes; 0: one per processor.")]
 Repeat = Annotated[int, typer.Option(min=1, help="With --mode live: how many times to replay each conversation.")]
 MinPass = Annotated[
     float, typer.Option(min=0, max=1, help="With --repeat: share of the replays that must pass, such as 0.9.")

@@ -91,5 +91,5 @@ async def _refusal(path: Path, changes: Sequence[Difference], yes: bool) -> str:
     if yes or not any(change.breaking for change in changes):
         return ""
     if not can_confirm():
-        return "the conversation takes another course, and nobody can be asked without a terminal: pass --yes"
+        return "the conversation takes another course, and --update cannot ask without a terminal: pass --yes"
     return "" if await confirm(f"Write these changes into {as_line(str(path))}?") else "the changes were declined"

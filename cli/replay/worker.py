@@ -77,7 +77,7 @@ async def _serve(tasks: IO[bytes], output: IO[bytes]) -> None:
             except (CliError, SwarmError, BackendError) as error:
                 outcome = TaskError(str(error), error.exit_code, isinstance(error, GONE))
             except Exception as error:
-                outcome = TaskError("a defect of swarmchat stopped it", report_crash(error), is_gone=False)
+                outcome = TaskError("a bug in swarmchat stopped it", report_crash(error), is_gone=False)
             data = pickle.dumps(outcome)
             output.write(len(data).to_bytes(LENGTH) + data)
             output.flush()

@@ -10,11 +10,11 @@ from swarmchat.cli.app.command_runner import run_and_exit, run_interruptible, ru
 from swarmchat.cli.app.options import Flags, Json, SessionName
 from swarmchat.cli.app.typer_app import Commands
 
-sessions_app = Commands(help="See, search, keep and move sessions.", no_args_is_help=True)
+sessions_app = Commands(help="List, search, export, import, copy and delete sessions.", no_args_is_help=True)
 
 AllSessions = Annotated[bool, typer.Option("--all", help="All sessions of the client, with its other data.")]
 AsTest = Annotated[bool, typer.Option("--as-test", help="Write a test for swarmchat replay; YAML if -o ends in .yaml.")]
-AllStores = Annotated[bool, typer.Option("--all", help="On disk and in Redis, whichever can be reached.")]
+AllStores = Annotated[bool, typer.Option("--all", help="Include both disk and Redis, if they can be reached.")]
 Empty = Annotated[bool, typer.Option("--empty", help="Only sessions without a turn.")]
 ExportFormat = Annotated[str, typer.Option("--format", help="jsonl, openai, markdown or html.")]
 Files = Annotated[list[Path], typer.Argument(help="Files to read; - is standard input.")]
@@ -23,28 +23,26 @@ ImportFormat = Annotated[str | None, typer.Option("--format", help="jsonl, opena
 ImportName = Annotated[str | None, typer.Option("--as", help="Session name; with several, -1, -2 … is added.")]
 JsonRecords = Annotated[bool, typer.Option("--json", help="Print the records of the log.")]
 Keep = Annotated[int | None, typer.Option(min=0, help="Always keep the N most recent ones.")]
-LastTurn = Annotated[int | None, typer.Option(min=1, help="Last turn to take over; default: all.")]
+LastTurn = Annotated[int | None, typer.Option(min=1, help="Last turn to copy; default: all.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number of sessions.")]
 ForAgent = Annotated[str | None, typer.Option("--agent", help="Agent that sees it; default: the active one.")]
 Message = Annotated[str, typer.Argument(help="The message; - reads it from standard input.")]
-Sender = Annotated[str, typer.Option("--from", help="Name of the sender, which is shown with it.")]
-Wake = Annotated[bool, typer.Option("--wake", help="Have the agent react with a turn of its own.")]
+Sender = Annotated[str, typer.Option("--from", help="Sender's name, shown with the message.")]
+Wake = Annotated[bool, typer.Option("--wake", help="Let the agent react in a new turn.")]
 NewName = Annotated[str, typer.Argument(help="New name.")]
 OlderThan = Annotated[str | None, typer.Option(help="Only sessions unused for at least this long: 12h, 30d, 8w.")]
 OnlySession = Annotated[str | None, typer.Option("-s", "--session", help="Search only this session.")]
 OptionalSessions = Annotated[list[str] | None, typer.Argument(help="Sessions: their names or ids.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="File to write; default: the screen.")]
 PruneDryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")]
-Redact = Annotated[
-    list[str] | None, typer.Option(help="Replace what this regular expression matches; can be repeated.")
-]
+Redact = Annotated[list[str] | None, typer.Option(help="Redact all matches of this regular expression; repeatable.")]
 Regex = Annotated[bool, typer.Option("--regex", help="Read TEXT as a regular expression.")]
-RepairDryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what is wrong; exit code 1 for damage.")]
+RepairDryRun = Annotated[bool, typer.Option("--dry-run", help="Only list the problems; exit code 1 for damage.")]
 SessionOrFile = Annotated[str, typer.Argument(help="Session, or a file with logs.")]
 Sessions = Annotated[list[str], typer.Argument(help="Sessions: their names or ids.")]
 Target = Annotated[str, typer.Option("--to", help="Target: disk, redis, or a URL.")]
-Text = Annotated[str, typer.Argument(help="Text to find, in upper or lower case.")]
-Tasks = Annotated[bool, typer.Option("--tasks", help="Also show what agents did that were used as tools.")]
+Text = Annotated[str, typer.Argument(help="Text to find, ignoring case.")]
+Tasks = Annotated[bool, typer.Option("--tasks", help="Also show the work of agents that were used as tools.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 
 
@@ -55,7 +53,7 @@ def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 @_command("list")
 def list_sessions(limit: Limit = None, everywhere: AllStores = False, *, flags: Flags, as_json: Json = False) -> None:
-    """List the sessions, the last used first."""
+    """List the sessions, most recently used first."""
     from swarmchat.cli.sessions import manage
 
     run_interruptible(lambda: manage.list_sessions(flags, limit, everywhere, as_json))
@@ -87,7 +85,7 @@ def search(
 
 @_command("rename")
 def rename(name: SessionName, new: NewName, *, flags: Flags, as_json: Json = False) -> None:
-    """Rename a session. Its first name still works as long as no other session has it."""
+    """Rename a session. Its first name still works unless another session has it."""
     from swarmchat.cli.sessions import manage
 
     run_on_store(flags, lambda store: manage.rename(store, name, new, as_json))
@@ -112,7 +110,7 @@ def prune(
     flags: Flags,
     as_json: Json = False,
 ) -> None:
-    """Delete the sessions that meet all of the conditions given. A session in use stays."""
+    """Delete the sessions that meet all given conditions. Sessions in use are kept."""
     from swarmchat.cli.sessions import manage
 
     run_on_store(flags, lambda store: manage.prune(store, older_than, keep, empty, dry_run, yes, as_json))
@@ -128,9 +126,9 @@ def export(
     *,
     flags: Flags,
 ) -> None:
-    """Write a session: its log as it is (jsonl), a message list of the chat API (openai), or a page.
+    """Write a session to a file: its log (jsonl), a message list of the chat API (openai), or a page.
 
-    With --as-test, as a test: the questions, answers and results, with what is expected of each turn.
+    With --as-test, write a test: the questions, answers and results, with expectations for each turn.
     """
     from swarmchat.cli.sessions import files
 
@@ -143,10 +141,10 @@ def export(
 def import_files(
     files: Files, as_name: ImportName = None, form: ImportFormat = None, *, flags: Flags, as_json: Json = False
 ) -> None:
-    """Import sessions from files: our own logs, message lists, the logs.db of llm, sessions of the Codex CLI.
+    """Import sessions from files: swarmchat logs, message lists, llm's logs.db, Codex CLI sessions.
 
-    Nothing is stored unless all of it can be. After an interruption, the same command continues where it stopped; a
-    session that is already there is not stored twice.
+    Everything is checked before anything is stored. After an interruption, the same command continues where it stopped;
+    a session that already exists is not stored twice.
     """
     from swarmchat.cli.sessions.files import import_sessions
 
@@ -157,7 +155,7 @@ def import_files(
 def copy(
     to: Target, names: OptionalSessions = None, everything: AllSessions = False, *, flags: Flags, as_json: Json = False
 ) -> None:
-    """Copy sessions to another store (log, agent, states; memory, bans and own storages only with --all).
+    """Copy sessions to another store: log, agent, states; with --all also memory, bans and own storages.
 
     Run it again to add what is new.
     """
@@ -170,7 +168,7 @@ def copy(
 def fork(
     name: SessionName, new: ForkName = None, turn: LastTurn = None, *, flags: Flags, as_json: Json = False
 ) -> None:
-    """Start a new session with the conversation of another one, all of it or the first turns."""
+    """Copy a session, or its first turns, to a new session."""
     from swarmchat.cli.sessions import manage
 
     run_on_store(flags, lambda store: manage.fork(store, name, new, turn, as_json))
@@ -187,7 +185,7 @@ def tell_session(
     flags: Flags,
     as_json: Json = False,
 ) -> None:
-    """Send a session a message from outside: an open chat shows it at once, a closed one when it is opened next."""
+    """Send a message to a session. An open chat shows it at once, a closed one when it is next opened."""
     from swarmchat.cli.sessions import manage
 
     run_on_store(flags, lambda store: manage.tell_session(store, name, text, agent, wake, sender, as_json))

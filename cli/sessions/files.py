@@ -88,7 +88,7 @@ async def export_test(store: OpenStore, name: str, form: str, redact: Sequence[s
     if written.left_out:
         turns = [f"turn {turn}" for turn in sorted({*written.left_out} - {0})]
         mail = ["messages from outside"] if 0 in written.left_out else []
-        remark(f"left out, as a file cannot repeat what happened: {', '.join([*turns, *mail])}")
+        remark(f"omitted, because a test cannot repeat it: {', '.join([*turns, *mail])}")
     images = [] if output is None else list(images_as_files(written.steps, output.stem))
     data = write_test(written, output or Path("test.jsonl"))
     with _open_output(output) as file:
@@ -187,9 +187,9 @@ async def copy(store: OpenStore, to: str, names: Sequence[str], everything: bool
             async for name, copied in copy_client_data(store.backend, target.backend, store.client, lifetimes):
                 remark(f"{name}: {'copied' if copied else 'already there, not changed'}")
             if shared := await shared_data(store.backend):
-                remark(f"what all clients share stays on {store.name}: {', '.join(shared)}")
+                remark(f"storages that all clients share stay on {store.name}: {', '.join(shared)}")
         elif not as_json:
-            remark(f"memory, bans and storages of {store.client} stay on {store.name}: --all takes them along")
+            remark(f"memory, bans and storages of {store.client} stay on {store.name}: --all copies them too")
 
 
 async def _store_all(

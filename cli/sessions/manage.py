@@ -45,7 +45,7 @@ async def list_sessions(flags: Flags, limit: int | None, everywhere: bool, as_js
             infos = await store.sessions()
             rows += await _rows(store, infos[:limit])
             if unreadable := await count_entries(store.backend, store.client) - len(infos):
-                remark(f"{store.name}: unreadable entries, which are left out: {unreadable:,}; see swarmchat doctor")
+                remark(f"{store.name}: unreadable entries, skipped: {unreadable:,}; see swarmchat doctor")
     rows = sorted(rows, key=lambda row: str(row["updated"]), reverse=True)[:limit] if everywhere else rows
     if as_json:
         print_json(rows)

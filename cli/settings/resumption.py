@@ -60,7 +60,7 @@ def _check_consent(info: SessionInfo) -> None:
     chosen_by = Path((info.resume_with or {}).get("settings", ""))
     if chosen_by.name == PROJECT_FILE and not Consents().has(chosen_by, read_file(chosen_by)):
         raise ConfigError(
-            f"session {info.name!r} was held with a swarm that {chosen_by} chose, which you do not trust as it is now: "
+            f"session {info.name!r} used a swarm chosen by {chosen_by}, which you do not trust in its current version: "
             f"see swarmchat trust {shlex.quote(str(chosen_by.parent))}, or name the swarm with -S"
         )
 
@@ -78,7 +78,7 @@ def check_swarm(settings: Settings, info: SessionInfo | None, swarm: Swarm) -> N
 
 def swarm_is_missing(info: SessionInfo, problem: Exception) -> ConfigError:
     """Return the error for a session whose swarm cannot be loaded."""
-    return ConfigError(f"session {info.name!r} was held with a swarm that cannot be loaded: {problem}. Name it with -S")
+    return ConfigError(f"session {info.name!r} used a swarm that cannot be loaded: {problem}. Name it with -S")
 
 
 def _is_option(settings: Settings, name: str) -> bool:

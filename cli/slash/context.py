@@ -34,7 +34,7 @@ _WHY = {
 }
 
 
-@Command("context", "show the next request: its messages, their tokens, and what is left out and why")
+@Command("context", "show the next request: its messages and their tokens, and which messages are dropped and why")
 async def _context(chat: ChatContext, argument: str) -> str:
     session = chat.session
     try:
@@ -75,7 +75,7 @@ async def _tokens(chat: ChatContext, argument: str) -> str:
     return "\n".join([*lines, "", *_usage_lines(await _records(chat.session))])
 
 
-@Command("compact", "replace older turns by a summary in requests; the log keeps them", "[FOCUS]", is_useful=has_turns)
+@Command("compact", "send a summary in place of older turns; the log keeps them", "[FOCUS]", is_useful=has_turns)
 async def _compact(chat: ChatContext, argument: str) -> CommandResult:
     if chat.session.model.name == "demo":
         raise UsageError("the demo model cannot write summaries: connect a model, or see /help model")

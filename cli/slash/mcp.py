@@ -20,7 +20,7 @@ async def _choices(chat: ChatContext, typed: str) -> list[Choice]:
     return [
         *((name, "list what it offers") for name in names),
         *((f"restart {name}", "start it again") for name in names),
-        *((f"log {name}", "show what it has logged") for name in names),
+        *((f"log {name}", "show its log") for name in names),
     ]
 
 

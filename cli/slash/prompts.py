@@ -73,7 +73,7 @@ async def _prompt(chat: ChatContext, argument: str) -> CommandResult:
     offers, prompt = await _find(chat.session.swarm, name)
     text = await offers.fill_prompt(prompt.name, _arguments(name, prompt, rest.strip()))
     if not text.strip():
-        raise UsageError(f"/{name}: the server made an empty message of it")
+        raise UsageError(f"/{name}: the server returned an empty message")
     check_size(len(text.encode("utf-8", "replace")), f"the prompt {name}", chat.settings.max_input)
     return CommandResult(remark=f"sends: {one_line(text, _SHOWN)}", send=text)
 
@@ -106,7 +106,7 @@ def _arguments(name: str, prompt: Prompt, text: str) -> dict[str, str]:
     for word in words:
         match = _ARGUMENT.fullmatch(word)
         if match is None or match[1] not in known:
-            raise UsageError(f"/{name}: {word!r} is no argument; {_usage(name, prompt)}")
+            raise UsageError(f"/{name}: {word!r} is not an argument; {_usage(name, prompt)}")
         values[match[1]] = match[2]
     if missing := [each.name for each in prompt.arguments if each.required and each.name not in values]:
         raise UsageError(f"/{name} needs {', '.join(missing)}; {_usage(name, prompt)}")

@@ -156,7 +156,7 @@ async def _thought_choices(chat: ChatContext, typed: str) -> list[Choice]:
 
 @Command(
     "thoughts",
-    "show or fold what the model thinks before it answers",
+    "show or fold the model's thoughts",
     "[folded, shown or hidden]",
     check=_check_thoughts,
     at_prompt_only=True,

@@ -90,7 +90,7 @@ async def _sessions(chat: ChatContext, argument: str) -> str:
 
 @Command(
     "resume",
-    "switch to a session: its name, its number in /sessions, how its name or title begins, or the one you choose",
+    "switch to a session: its name, its number in /sessions, or the start of its name or title; default: choose one",
     "[NAME]",
     completes=_other_names,
 )
@@ -215,7 +215,9 @@ async def _export(chat: ChatContext, argument: str) -> CommandResult:
     return CommandResult(remark=f"wrote {path}: {form}, {path.stat().st_size:,} bytes")
 
 
-@Command("import", "import sessions from a file: our logs, message lists, llm or Codex", "FILE", completes=file_choices)
+@Command(
+    "import", "import sessions from a file: swarmchat logs, message lists, llm or Codex", "FILE", completes=file_choices
+)
 async def _import(chat: ChatContext, argument: str) -> CommandResult:
     from swarmchat.swarm.archive.writer import SessionWriter
     from swarmchat.swarm.importers.detect import open_transcript

@@ -123,7 +123,7 @@ async def _model(chat: ChatContext, argument: str) -> str | CommandResult:
         chat.settings = chosen
         await session.change_settings(replace(session.settings, resume_with=resume_with(chosen)))
     if session.model is not model:
-        own = f"agent {session.agent.name} has a model of its own, {session.model.name}"
+        own = f"agent {session.agent.name} has its own model, {session.model.name}"
         return CommandResult(remark=f"{own}; {model.name} answers for the others")
     remark = f"{model.name} answers from now on, with a window of {session.conversation.budget.window:,} tokens"
     return CommandResult(
@@ -275,7 +275,7 @@ async def _debug(chat: ChatContext, argument: str) -> str:
     if argument not in ("", "last"):
         raise UsageError("usage: /debug last, or /debug tool")
     if conversation.last_request is None:
-        raise UsageError("no request was sent since this session was opened")
+        raise UsageError("no request has been sent since this session was opened")
     requests = [record.seq for record in chat.session.records if record.type == "request"]
     start = requests[-1] if requests else -1
     answer = [json.loads(record.line) for record in chat.session.records if record.seq > start]

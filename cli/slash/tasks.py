@@ -62,7 +62,7 @@ async def _completions(chat: ChatContext, typed: str) -> list[Choice]:
 
 @Command(
     "task",
-    "have an agent work in the background; show, stop or repeat such a task",
+    "let an agent work in the background; show, stop or repeat a task",
     "[--wake] AGENT WHAT TO DO | N [stop | again]",
     check=_check,
     completes=_completions,
@@ -84,10 +84,10 @@ async def _task(chat: ChatContext, argument: str) -> str | CommandResult:
     return "\n".join([_line(chat, summary), *entries, *sanitize(summary.result).splitlines()])
 
 
-@Command("tasks", "list the tasks in the background", is_useful=_has_tasks)
+@Command("tasks", "list the background tasks", is_useful=_has_tasks)
 async def _tasks(chat: ChatContext, argument: str) -> str:
     summaries = await _read(chat)
-    return "\n".join(_line(chat, summary) for summary in summaries.values()) or "no task was started yet"
+    return "\n".join(_line(chat, summary) for summary in summaries.values()) or "no tasks yet"
 
 
 def _started(task: str) -> CommandResult:

@@ -76,7 +76,7 @@ def read_templates(folder: Path | None) -> dict[str, Template]:
     paths = [path for path in paths if _NAME.fullmatch(path.stem)]
     templates = {path.stem: _read(path) for path in paths[:_MOST]}
     for path in paths[_MOST : _MOST + 1]:
-        problem = f"is not read: only the first {_MOST} files are, and {len(paths):,} are there"
+        problem = f"is not read: only the first {_MOST} of {len(paths):,} files are"
         templates[path.stem] = Template(path, problem=problem)
     return templates
 
@@ -84,7 +84,7 @@ def read_templates(folder: Path | None) -> dict[str, Template]:
 def _read(path: Path) -> Template:
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST:
-            return Template(path, problem=f"is no file of at most {_LARGEST:,} bytes")
+            return Template(path, problem=f"is not a file of at most {_LARGEST:,} bytes")
         content = read_text_file(path).replace("\r\n", "\n")
     except (OSError, ValueError) as error:
         return Template(path, problem=f"cannot be read: {getattr(error, 'strerror', None) or error}")

@@ -114,7 +114,7 @@ async def _edit(chat: ChatContext, argument: str) -> CommandResult:
     return CommandResult(remark=remark, draft=undone.text)
 
 
-@Command("now", "send a message along with the next request of the running turn", "TEXT")
+@Command("now", "send a message with the next request of the running turn", "TEXT")
 async def _now(chat: ChatContext, argument: str) -> CommandResult:
     if not argument:
         raise UsageError("/now needs the message to send")
@@ -122,7 +122,7 @@ async def _now(chat: ChatContext, argument: str) -> CommandResult:
     return CommandResult(send=argument)
 
 
-@Command("reset", "forget the conversation; states, memory and the log are kept", is_useful=has_turns)
+@Command("reset", "stop sending earlier messages; states, memory and the log are kept", is_useful=has_turns)
 async def _reset(chat: ChatContext, argument: str) -> str:
     await chat.session.reset()
     return "earlier messages are no longer sent; /undo takes the reset back"

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from swarmchat.cli.inspection.reader import StoreReader
     from swarmchat.swarm.agents.agent import Agent, Swarm
 
-agents_app = Commands(help="See the agents of a swarm.", no_args_is_help=True)
-tools_app = Commands(help="See and try the tools of a swarm.", no_args_is_help=True)
+agents_app = Commands(help="Show the agents of a swarm.", no_args_is_help=True)
+tools_app = Commands(help="List and try the tools of a swarm.", no_args_is_help=True)
 
 
 @agents_app.command("list")
@@ -190,7 +190,7 @@ def check(*, flags: options.Flags, as_json: options.Json = False) -> None:
 
 
 def init(folder: Annotated[Path, typer.Argument(help="Folder to write to; created if missing.")] = Path()) -> None:
-    """Write a small swarm that runs, as a starting point.
+    """Write a small working swarm as a starting point.
 
     \b
     swarmchat init bakery && swarmchat -S bakery

@@ -24,7 +24,7 @@ def copying(text: str, environment: Mapping[str, str]) -> str:
     data = text.encode("utf-8", "replace")
     if len(data) > LARGEST:
         raise UsageError(
-            f"{len(data):,} bytes are too much for the clipboard of a terminal, which takes {LARGEST:,}: "
+            f"{len(data):,} bytes are too much for the clipboard of a terminal, which accepts {LARGEST:,}: "
             "/copy code copies the last code block, /export FILE writes it all to a file"
         )
     sequence = f"\x1b]52;c;{base64.b64encode(data).decode('ascii')}\x07"

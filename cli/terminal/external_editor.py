@@ -30,4 +30,4 @@ def edit_text(text: str) -> str:
             edited = path.read_text("utf-8", errors="replace")
             return edited.removesuffix("\n") if not text.endswith("\n") else edited
     tried = repr(chosen) if chosen else ", ".join(_FALLBACKS)
-    raise FileNotFoundError(f"{tried} cannot be started; name yours in $EDITOR")
+    raise FileNotFoundError(f"{tried} cannot be started; set your editor in $EDITOR")

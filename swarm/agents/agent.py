@@ -391,7 +391,7 @@ def as_swarm(definition: Swarm | Agent) -> Swarm:
     """Return ``definition`` as a swarm: a single agent is a swarm of one."""
     if isinstance(definition, Agent):
         return Swarm(definition.name, [definition])
-    expected = "a Swarm or an Agent: several agents are one as Swarm(name, [desk, till])"
+    expected = "a Swarm or an Agent: to pass several agents, write Swarm(name, [desk, till])"
     check_value("Session.open", "swarm", definition, instance_of(Swarm, expected))
     return definition
 

@@ -28,7 +28,7 @@ AGENT = {
     "system": many("texts or functions of the context", lambda value: isinstance(value, str) or callable(value)),
     "reminder": _SYSTEM_TEXT,
     "description": TEXT,
-    "model": optional(instance_of(str, "the name of a model; one for all agents is given to Session.open")),
+    "model": optional(instance_of(str, "the name of a model; a model for all agents goes to Session.open")),
     "parameters": instance_of(Mapping, 'a mapping such as {"temperature": 0}'),
     "max_tool_calls": optional(Expected("0 or more", lambda value: isinstance(value, int) and value >= 0)),
     "validate": optional(FUNCTION),
@@ -57,7 +57,7 @@ def check_computed(swarm: str, states: Sequence["State[Any]"]) -> None:
         for name in state.of:
             if name not in known:
                 raise DefinitionError(
-                    f"swarm {swarm!r}: the state {state.name!r} is computed of {name!r}, which is not among its "
-                    f"states, or only after it; {nearest(name, known)}"
+                    f"swarm {swarm!r}: the state {state.name!r} is computed from {name!r}, which is not defined "
+                    f"before it; {nearest(name, known)}"
                 )
         known.append(state.name)

@@ -36,7 +36,7 @@ def load_swarm(name: str, folder: Path | str) -> Swarm:
     file = (folder / path).expanduser()
     if file.is_dir():
         if not (file / TOML).is_file():
-            raise DefinitionError(f"{file} has no {TOML}: name the file of the swarm, or make one with swarmchat init")
+            raise DefinitionError(f"{file} has no {TOML}: name the swarm's file, or create one with swarmchat init")
         file = file / TOML
     if file.is_file():
         if file.suffix == ".toml":

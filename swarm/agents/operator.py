@@ -74,7 +74,7 @@ class Operator(Agent):
     @property
     def closed_text(self) -> str:
         """What is said while nobody is there, by the hours."""
-        return f"nobody of {self.name} is there now; the hours are {self.hours} {self.timezone}".rstrip()
+        return f"{self.name} is not available now; the hours are {self.hours} {self.timezone}".rstrip()
 
     def _zone(self) -> "ZoneInfo | None":
         if not self.timezone:
@@ -122,7 +122,7 @@ def _time(text: str) -> time:
 
 def _wrong_hours(operator: str, part: str) -> DefinitionError:
     return DefinitionError(
-        f"operator {operator!r}: hours {part!r} are not understood; expected days and times of one day, such as "
+        f"operator {operator!r}: hours {part!r} cannot be read; expected days and times, such as "
         "'mo-fr 09:00-17:00; sa 10:00-14:00'"
     )
 

@@ -140,7 +140,7 @@ class _Check:
                 pending += [*agent.targets, *(tool.agent_name for tool in agent.agent_tools)]
         for agent in self._swarm.agents:
             if agent.name not in reached:
-                problem = f"no handoff leads to it from {self._swarm.initial}, and it is no tool of an agent"
+                problem = f"no handoff leads to it from {self._swarm.initial}, and it is not used as a tool"
                 advice = "add it to the handoffs or tools of another agent"
                 yield Finding("warning", f"agent {agent.name}", problem, advice)
 
@@ -163,8 +163,8 @@ class _Check:
         for name in sorted(tools):
             circle = _path(tools, name)
             if circle and name == min(circle):
-                problem = f"is a tool of itself by way of others: {' → '.join(circle)}"
-                advice = f"end the circle: tasks nested deeper than {max_depth} are not offered"
+                problem = f"is, through other agents, a tool of itself: {' → '.join(circle)}"
+                advice = f"break the circle: tasks nested deeper than {max_depth} are not offered"
                 yield Finding("warning", f"agent {name}", problem, advice)
 
     def unused_tools(self) -> Iterator[Finding]:
@@ -282,4 +282,4 @@ def _storage_findings(storage: "Storage[Any]") -> Iterator[Finding]:
             yield Finding("error", where, str(error), "correct the index function, or the item")
             return
         if not any(text.strip(string.whitespace) for text in texts):
-            yield Finding("warning", where, f"item {position} has no text to be found by", "correct the index function")
+            yield Finding("warning", where, f"item {position} has no text to search", "correct the index function")

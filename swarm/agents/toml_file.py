@@ -171,7 +171,7 @@ class _Reader:
     def _storage(self, name: str, fields: Mapping[str, Any]) -> Storage[Any]:
         index = fields.get("index")
         if index is None:
-            raise DefinitionError(f"storages.{name} has no index: name the field (or fields) that is searched")
+            raise DefinitionError(f"storages.{name} has no index: name the field or fields to search")
         names = [index] if isinstance(index, str) else index
         items = fields.get("items", ())
         for position, item in enumerate(items):

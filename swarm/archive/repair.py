@@ -92,7 +92,7 @@ def _parsed(lines: Iterable[bytes], findings: list[str]) -> list[_Entry]:
         except BadRecord as error:
             if error.newer_version:
                 raise
-            findings.append(f"line {number}: {str(error).removeprefix('not a record: ')}: left out")
+            findings.append(f"line {number}: {str(error).removeprefix('not a record: ')}: dropped")
             continue
         entries.append(_Entry(number, record))
     return entries
@@ -131,7 +131,7 @@ def _call_ids(entry: _Entry, fresh: _Waiting, used: set[str], findings: list[str
     fixed: list[Any] = []
     for index, call in enumerate(calls):
         if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
-            findings.append(f"line {entry.line}: call {index + 1} is invalid: left out")
+            findings.append(f"line {entry.line}: call {index + 1} is invalid: dropped")
             continue
         old = call.get("id") if isinstance(call.get("id"), str) and call["id"] else None
         new = old or f"call_{entry.line}_{index}"
@@ -141,7 +141,7 @@ def _call_ids(entry: _Entry, fresh: _Waiting, used: set[str], findings: list[str
             new, number = renamed_id(old or new, number), number + 1
         if new != old:
             problem = "has no id" if old is None else f"has the id {old!r}, which an earlier one has"
-            findings.append(f"line {entry.line}: call {index + 1} {problem}: it is {new!r} now")
+            findings.append(f"line {entry.line}: call {index + 1} {problem}: now {new!r}")
             call = {**call, "id": new}
         used.add(new)
         fixed.append(call)
@@ -158,7 +158,7 @@ def _result(entry: _Entry, waiting: _Waiting, findings: list[str]) -> list[_Entr
         return [entry]
     calls = waiting.get(call_id) if isinstance(call_id, str) else None
     if not calls:
-        findings.append(f"line {entry.line}: the result of {call_id!r} belongs to no call that waits: left out")
+        findings.append(f"line {entry.line}: the result of {call_id!r} belongs to no waiting call: dropped")
         return []
     _, new = calls.pop(0)
     if not calls and isinstance(call_id, str):
@@ -172,7 +172,7 @@ def _stand_ins(waiting: _Waiting, findings: list[str]) -> list[_Entry]:
     """Return placeholder results for the calls that have none."""
     results = []
     for entry, call_id in chain.from_iterable(waiting.values()):
-        findings.append(f"line {entry.line}: the call {call_id!r} has no result: it has one that says so now")
+        findings.append(f"line {entry.line}: the call {call_id!r} has no result: added one that says so")
         message = {"role": "tool", "tool_call_id": call_id, "content": NO_RESULT}
         data = {"message": message, "status": "interrupted"}
         results.append(_Entry(None, replace(entry.record, type="tool", data=data)))
@@ -187,7 +187,7 @@ def _numbered(entry: _Entry, place: int, new_places: Mapping[int, int], findings
     if record.seq == place and not entry.changed and data == record.data:
         return record.line
     if entry.line is not None and record.seq != entry.line - 1:
-        findings.append(f"line {entry.line}: the number is {record.seq}, expected {entry.line - 1}: it is {place} now")
+        findings.append(f"line {entry.line}: the number is {record.seq}, expected {entry.line - 1}: now {place}")
     return replace(record, seq=place, data=data).line
 
 

@@ -180,7 +180,7 @@ async def fork_session(
 
 
 def _changing(info: SessionInfo) -> SessionBusy:
-    return SessionBusy(f"session {info.name!r} changes all the time: try again later")
+    return SessionBusy(f"session {info.name!r} keeps changing: try again later")
 
 
 def _copy_of(info: SessionInfo) -> str:

@@ -156,7 +156,7 @@ class SessionWriter:
                 raise SessionBusy(f"session {place.info.name!r} is now being stored by another process") from error
             (await self._known())[place.info.name] = place.info.id
             return Stored(place.info, status)
-        raise SessionBusy(f"session {incoming.info.name!r} is being changed by others all the time: try again later")
+        raise SessionBusy(f"session {incoming.info.name!r} keeps being changed by other processes: try again later")
 
     async def _known(self) -> dict[str, str]:
         if self._names is None:

@@ -30,7 +30,7 @@ def name_of(part: Named | str) -> str:
     name = part if isinstance(part, str) else getattr(part, "name", None)
     if not isinstance(name, str):
         raise DefinitionError(
-            f"{part!r:.60} is no part of a swarm: expected an agent, a state or a storage, or its name"
+            f"{part!r:.60} is not part of a swarm: expected an agent, a state or a storage, or its name"
         )
     return name
 

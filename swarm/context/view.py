@@ -288,5 +288,5 @@ class CutWarning:
         self._given = True
         return (
             f"the server counted {counted:,} of some {sent:,} tokens: it may be cutting the context off. Give it a "
-            "larger window (Ollama: num_ctx), or set --max-context to what it reads"
+            "larger window (Ollama: num_ctx), or set --max-context to the window that it has"
         )

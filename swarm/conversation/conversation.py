@@ -396,5 +396,5 @@ class Conversation:
         if notices or healed.active != stored.active:
             await self.primitives.navigation.set(healed)
         if healed.active != stored.active:
-            problem = f"agent {stored.active!r:.60} is not in the swarm any more"
+            problem = f"agent {stored.active!r:.60} is no longer in the swarm"
             self._notices.append(f"{problem}; active agent: {healed.active}")

@@ -84,6 +84,6 @@ class MessageBlobs:
             elif digest not in self._missing:
                 self._missing.add(digest)
                 names = [describe_part(part) for part in json.loads(message)["content"] if digest in str(part)]
-                self._report(f"{''.join(names[:1])} is no longer in the store: the model is told so in its place")
+                self._report(f"{''.join(names[:1])} is no longer in the store: the model gets a note in its place")
         self._last = contents
         return replace(request, blobs=contents)

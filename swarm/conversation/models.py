@@ -40,7 +40,7 @@ class Models:
         self._warned_about.append(model)
         if not any(agent.tools or agent.targets for agent in swarm.agents):
             return []
-        return [f"the chat template of {model.name} has no tools: calls are only found if it writes them as text"]
+        return [f"the chat template of {model.name} does not support tools: only calls written as text are found"]
 
     async def close(self) -> None:
         """Close the models that were made here."""

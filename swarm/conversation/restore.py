@@ -51,7 +51,7 @@ async def restore(
     journal.unsaved = []
     raise LogLost(
         f"{lost}: {len(records):,} of them are stored again; {missing:,} older ones were not in "
-        "memory and are gone, with the states that were set there",
+        "memory and are lost, with the states that they set",
         stored,
     )
 

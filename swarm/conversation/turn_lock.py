@@ -32,8 +32,8 @@ class TurnLock:
             raise DefinitionError("the session is closed: open it again with Session.open(…)")
         if self._lock.locked() and (asyncio.current_task() is self._holder or self in _turns.get()):
             raise DefinitionError(
-                "this is called during a turn of the same session, and would wait for itself: call it after the turn; "
-                "a tool asks a model with ctx.ask"
+                "this was called during a turn of the same session, which would wait for itself: call it after the "
+                "turn; a tool asks a model with ctx.ask"
             )
         await self._lock.acquire()
         self._holder = asyncio.current_task()

@@ -101,7 +101,7 @@ def _ready(data: bytes) -> tuple[bytes, Header]:
             f"it has {header.width:,} × {header.height:,} pixels, more than the {most:,} of a {kind}: make it smaller"
         )
     if header.animated:
-        raise ImageError("it is animated, and models see one picture: save a frame of it as PNG")
+        raise ImageError("it is animated, but models see a single image: save a frame of it as PNG")
     # Pillow is loaded when there is an image.
     from swarmchat.swarm.images import scaling
 

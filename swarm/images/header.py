@@ -60,7 +60,7 @@ def read_header(data: bytes) -> Header:
     except (struct.error, IndexError):
         raise _damaged("it is cut off") from None
     if not header.width or not header.height:
-        raise _damaged("its header gives it no size")
+        raise _damaged("its header contains no size")
     return header
 
 
@@ -121,7 +121,7 @@ def _jpeg(data: bytes) -> Header:
     position = 2
     while True:
         if data[position] != 0xFF:
-            raise _damaged("a segment has no mark")
+            raise _damaged("a segment has no marker")
         mark = data[position + 1]
         if mark == 0xFF:
             position += 1
@@ -150,4 +150,4 @@ def _webp(data: bytes) -> Header:
     if kind == b"VP8 ":
         width, height = (each & 0x3FFF for each in struct.unpack_from("<HH", data, 26))
         return Header("image/webp", width, height)
-    raise _damaged("it holds no picture")
+    raise _damaged("it contains no picture")

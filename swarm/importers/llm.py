@@ -154,7 +154,7 @@ def _find(
         older = [session for row in ids if (session := str(row[0])) not in threads]
     loads = {_load_responses: older, load_thread: threads}
     sessions = [_session(each, database, again, load, client, moment) for load, ids in loads.items() for each in ids]
-    return sessions, [f"{name}: {attachments} attachments were left out"] if attachments else []
+    return sessions, [f"{name}: {attachments} attachments were skipped"] if attachments else []
 
 
 def _session(

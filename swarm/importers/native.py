@@ -94,7 +94,7 @@ def find_logs(file: BinaryIO, name: str, fallback: str) -> list[SessionSnapshot]
             session = sections[-1].summary.info.id
             if session and session in first_lines:
                 raise at_line(
-                    name, line.number, f"session {session!r} begins, which began in line {first_lines[session]}"
+                    name, line.number, f"session {session!r} starts again; it started in line {first_lines[session]}"
                 )
             first_lines[session] = line.number
     return [_session(file, name, each, fallback) for each in sections]
@@ -124,7 +124,7 @@ def _undo_problem(data: Mapping[str, Any], record: Record) -> str | None:
         expected = "an agent's name, a list of names, and an object"
         return f"'active', 'stack' or 'states' of the {record.type!r} record is of the wrong type, expected {expected}"
     if not 0 <= data["from"] <= data["to"] <= record.turn:
-        return f"the turns {data['from']} to {data['to']} are named, expected some of 0 to {record.turn}"
+        return f"'from' and 'to' are {data['from']} and {data['to']}, expected turns from 0 to {record.turn}"
     return None
 
 

@@ -48,7 +48,7 @@ def find_message_lists(file: BinaryIO, name: str, fallback: str, client: str, mo
         own = value.get("id") or value.get("name") if isinstance(value, dict) else None
         session = clean_name(own, fallback if len(places) == 1 else f"{fallback}-{number}")
         if session in named:
-            problem = f"the id {session!r} is that of {named[session]} too, expected one of its own"
+            problem = f"the id {session!r} is also used by {named[session]}, expected a unique id"
             raise at_line(name, line.number, problem)
         named[session] = f"line {line.number}" + ("" if index is None else f", conversation {index + 1}")
         sessions.append(_session(file, name, place, value, session, client, moment))
@@ -113,7 +113,7 @@ def _whole(file: BinaryIO, name: str) -> list[_Position]:
     data = file.read(LONGEST_LINE + 1)
     if len(data) > LONGEST_LINE:
         limit = LONGEST_LINE // 1024 // 1024
-        raise at_line(name, 1, f"one JSON value is longer than {limit} MB, expected one conversation a line")
+        raise at_line(name, 1, f"one JSON value is longer than {limit} MB, expected one conversation per line")
     line = Line(1, 0, b"", True)
     try:
         value = decode_json(data)

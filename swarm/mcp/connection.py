@@ -148,7 +148,7 @@ class Connection:
         """Return the SDK's client of the server, which is started if need be. Raises McpError."""
         await self.tools()
         if self._client is None:
-            raise McpError(f"MCP server {self.server.name} is not there: {self.problem}")
+            raise McpError(f"MCP server {self.server.name} is not available: {self.problem}")
         return self._client
 
     async def call(self, name: str, ctx: Context, arguments: Mapping[str, Any]) -> str:
@@ -270,7 +270,7 @@ class Connection:
             if cursor is None:
                 break
         if has_more:
-            self.notes.append(f"MCP server {self.server.name} has more than {MAX_TOOLS} tools: the first are taken")
+            self.notes.append(f"MCP server {self.server.name} has more than {MAX_TOOLS} tools: only the first are used")
         self._tools = tuple(tools.values())
         self._listed_at, self._listed_revision = asyncio.get_running_loop().time(), revision
 
@@ -304,9 +304,9 @@ class Connection:
     def leave_out(self, kind: str, name: object, why: object) -> None:
         """Note that an entry of a list of the server is not used, and ``why``. ``kind`` is the name of the list."""
         which = f"the {_ONE_OF[kind]} {visible(name, 60)!r}" if isinstance(name, str) else f"a {_ONE_OF[kind]}"
-        note = f"MCP server {self.server.name}: {which} is left out: {described(why)}"
+        note = f"MCP server {self.server.name}: {which} is skipped: {described(why)}"
         if len(self.notes) == _MAX_NOTES:
-            note = f"MCP server {self.server.name}: more of what it lists is left out"
+            note = f"MCP server {self.server.name}: more of its entries are skipped"
         if len(self.notes) <= _MAX_NOTES and note not in self.notes:
             self.notes.append(note)
 
@@ -362,9 +362,9 @@ class Connection:
         if self._oversized or _SSE_LIMIT in str(error):
             reason = f"it sent more than the {self.max_message:,} bytes that max_answer allows"
         elif self._refused and self.login is None:
-            reason = f"it wants a login: run swarmchat mcp login {self.server.name}"
+            reason = f"it requires a login: run swarmchat mcp login {self.server.name}"
             if self.server.has_authorization:
-                reason = "it refuses the Authorization in its headers: put a valid one there"
+                reason = "it rejects the Authorization header: set a valid one"
         elif self.login is not None and (problem := login_problem(error)):
             reason = problem
         elif isinstance(error, TimeoutError):

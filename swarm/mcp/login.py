@@ -240,7 +240,7 @@ def login_problem(error: BaseException) -> str:
 
     if isinstance(error, OAuthRegistrationError):
         text = visible(str(error), 100)
-        return f"it takes no new programs by itself ({text}): register swarmchat there, and set client_id"
+        return f"it does not register new programs automatically ({text}): register swarmchat there, and set client_id"
     if isinstance(error, OAuthTokenError) and re.search("invalid_client|unauthorized_client", str(error)):
-        return "it refuses client_id or client_secret: compare them with what is registered there"
+        return "it rejects client_id or client_secret: compare them with your registration there"
     return ""

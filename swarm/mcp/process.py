@@ -128,7 +128,7 @@ async def _read(
                 except ValueError:
                     errors.add(line[:_LINE] + b"\n")
                     if answered := _ANSWER.match(line):
-                        error = ErrorData(code=PARSE_ERROR, message="its answer is no valid message")
+                        error = ErrorData(code=PARSE_ERROR, message="its answer is not a valid message")
                         reply = JSONRPCError(jsonrpc="2.0", id=int(answered[1]), error=error)
                         await messages.send(SessionMessage(reply))
                 else:

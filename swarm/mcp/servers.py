@@ -97,7 +97,7 @@ class McpServers:
         ]
         for connection in self._needed(patterns):
             if connection.problem:
-                messages.append(f"MCP server {connection.server.name} is not there: {connection.problem}")
+                messages.append(f"MCP server {connection.server.name} is not available: {connection.problem}")
             messages += connection.notes
         new = [message for message in messages if message not in self._told]
         self._told.update(new)
@@ -108,8 +108,8 @@ class McpServers:
         for connection in self._needed(patterns):
             if connection.problem:
                 raise McpError(
-                    f"MCP server {connection.server.name} is not there: {connection.problem}; a replay that runs tools "
-                    "compares what it offers: start it, or replay with --mode verify"
+                    f"MCP server {connection.server.name} is not available: {connection.problem}; a replay that runs "
+                    "tools compares its tools: start it, or replay with --mode verify"
                 )
 
     def _needed(self, patterns: Sequence[str]) -> "list[Connection]":

@@ -114,5 +114,5 @@ def described(error: object) -> str:
         place = problem["loc"]
         place = place[2:] if len(place) > 1 and isinstance(place[1], int) else place
         error = f"{'.'.join(map(str, place)) or 'it'} is invalid ({problem['msg']})"
-    text = _OF_SDK.sub("", _OF_PYDANTIC.sub("it is no valid message", str(error)))
+    text = _OF_SDK.sub("", _OF_PYDANTIC.sub("it is not a valid message", str(error)))
     return visible(" ".join(text.split()) or type(error).__name__, 300)

@@ -186,14 +186,14 @@ class OpenAIServer:
         """Return the error for a connection that failed, with the variable that it may be due to."""
         proxy, untrusted = self._proxy(), "CERTIFICATE_VERIFY_FAILED" in why
         if untrusted and re.search("not valid for|mismatch", why):
-            advice = "Use a base URL with the name that the certificate is made for"
+            advice = "Use a base URL with the name in the certificate"
         elif untrusted:
             advice = (
                 "If you trust the server, set SSL_CERT_FILE to a file with its certificate; if SSL_CERT_FILE or "
                 "SSL_CERT_DIR is set already, check what it names"
             )
         elif proxy and "407" in why:
-            advice = f"The proxy of {proxy} wants a user and a password: http://USER:PASSWORD@HOST:PORT"
+            advice = f"The proxy of {proxy} requires a user and a password: http://USER:PASSWORD@HOST:PORT"
         elif proxy:
             advice = f"The proxy comes from {proxy}: is it running? If not, unset it or set NO_PROXY"
         else:

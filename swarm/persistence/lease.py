@@ -170,14 +170,14 @@ def _busy(session: str, holder: Holder | None, ttl: float) -> str:
     who = f"process {holder.pid} on {holder.host}" if holder else "another process"
     if holder is not None and holder.unfinished is not None:
         return (
-            f"session {session!r} is being written by {who} and is not complete: if that was interrupted, do it again, "
+            f"session {session!r} is being written by {who} and is incomplete: if that was interrupted, run it again, "
             "or delete the session"
         )
     if holder is not None and (holder.machine, holder.pid) == (_machine(), os.getpid()):
         return f"session {session!r} is open in this process already: use that Session, or close it first"
     return (
         f"session {session!r} is open in {who}: close it there, or start another with -s NAME "
-        f"(should that process be gone, the session is free within {ttl:g} s)"
+        f"(if that process is gone, the session is free within {ttl:g} s)"
     )
 
 

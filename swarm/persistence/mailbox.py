@@ -137,7 +137,7 @@ async def tell(
     mail = new_mail(text, agent=agent, sender=sender, wake=wake)
     text = mail.text
     if not text.strip():
-        raise MailError("the message is empty: write what the session is to be told")
+        raise MailError("the message is empty: write a text")
     if len(text) > MAX_MESSAGE:
         raise MailError(
             f"the message has {len(text):,} characters, expected at most {MAX_MESSAGE:,}: shorten it, or say where "
@@ -165,4 +165,4 @@ async def tell(
             await asyncio.sleep(0)
             continue
         return mail
-    raise MailboxFull(f"session {session!r} changes all the time: try again later")
+    raise MailboxFull(f"session {session!r} keeps changing: try again later")

@@ -47,7 +47,7 @@ class PersistMemory:
             try:
                 encode_json(value)
             except (TypeError, ValueError) as error:
-                raise DefinitionError(f"memory: {name!r} is {shown(value)}, expected what JSON can hold") from error
+                raise DefinitionError(f"memory: {name!r} is {shown(value)}, expected a JSON value") from error
         await self._change(lambda memory: memory.update(values))
 
     async def remove(self, name: str) -> None:

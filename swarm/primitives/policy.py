@@ -165,7 +165,7 @@ def _check_of(policy: Policy, rule: Rule | None) -> Check:
         return lambda text: any(pattern.search(each) for each in (text, fold(text)))
     words = [fold(word) for word in rule]
     if not all(word.strip() for word in words):
-        raise DefinitionError(f"policy {policy.name!r}: {list(rule)!r} has a word without a letter: leave it out")
+        raise DefinitionError(f"policy {policy.name!r}: {list(rule)!r} has a word without a letter: remove it")
     # Not \b: a word may start or end with another character, as "C++" does.
     words_pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)", re.IGNORECASE)
     return lambda text: words_pattern.search(fold(text)) is not None

@@ -153,7 +153,7 @@ def computed(*of: State[Any] | str) -> Callable[[Callable[..., T]], State[T]]:
         kind = get_type_hints(function).get("return")
         if kind is None:
             raise DefinitionError(
-                f"the computed state {name!r} does not say what it returns: annotate it, as in def {name}(…) -> int"
+                f"the computed state {name!r} has no return annotation: add one, as in def {name}(…) -> int"
             )
 
         def never() -> T:

@@ -191,7 +191,7 @@ class ServerErrors:
         if status in (401, 403) or words == "No connected db":  # litellm, for an unknown key
             if re.search("country|region|territory|location", words, re.I):
                 return AttemptError(ModelAuthError(f"{message}. Next: use a server that serves your region"))
-            check, get = "check the API key and its permissions", "the server wants an API key: set one"
+            check, get = "check the API key and its permissions", "the server requires an API key: set one"
             advice = check if self._has_key else get
             return AttemptError(ModelAuthError(f"{message}. Next: {advice}"))
         wait = retry_after(headers, body, words)

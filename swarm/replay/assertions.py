@@ -82,9 +82,7 @@ def check_fields(expected: Mapping[str, Any], where: Place) -> None:
         if not assertion.is_valid(value):
             raise TranscriptError(f"{place}: {name!r} is {shown(value)}, expected {assertion.takes}")
         if name in _MET_IF_EMPTY and (not value or (isinstance(value, list) and "" in value)):
-            raise TranscriptError(
-                f"{place}: {name!r} is empty, which every turn meets: leave it out, or expect something"
-            )
+            raise TranscriptError(f"{place}: {name!r} is empty, so every turn passes: remove it, or give a value")
         assertion.check(value, name, place)
 
 

@@ -131,7 +131,7 @@ class Cassette:
             try:
                 about = os.fstat(file)
                 if not stat.S_ISREG(about.st_mode):
-                    raise OSError(errno.EINVAL, "it is no regular file")
+                    raise OSError(errno.EINVAL, "it is not a regular file")
                 # A disk that was full may have taken the beginning of a line.
                 is_cut_off = about.st_size > 0 and os.pread(file, 1, about.st_size - 1) != b"\n"
                 line = b"\n" * is_cut_off + line

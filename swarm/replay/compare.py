@@ -191,7 +191,7 @@ class Difference:
                 status = str(new).partition(":")[0]
                 return f"{self.subject} {_OUTCOMES.get(status, f'was {status}')}"
             case "message.content" if self.type.startswith("user"):
-                return f"what {agent} is told with its task has changed"
+                return f"the conversation that {agent} gets with its task has changed"
             case "message.content" if self.subject and self.type.startswith("tool"):
                 return f"the result of {self.subject} has changed"
         return ""

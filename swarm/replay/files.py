@@ -64,7 +64,7 @@ class RecordedConversation:
 def _check_file(path: Path) -> None:
     if path.exists() and not path.is_file():
         # A pipe that nobody writes would wait for ever, and hear no Ctrl-C.
-        raise TranscriptError(f"{path} is no regular file: name a file or a folder")
+        raise TranscriptError(f"{path} is not a regular file: name a file or a folder")
 
 
 async def read_conversations(path: Path) -> Sequence[RecordedConversation]:

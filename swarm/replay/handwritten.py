@@ -122,11 +122,11 @@ def _changes(value: Mapping[str, Any], result: Record) -> Iterator[tuple[RecordT
 def check_expected(value: Mapping[str, Any], line: bytes, turn: int, where: Place) -> Expectation:
     """Return the expectation of ``turn`` in a line of the type ``expect``. Raises TranscriptError."""
     if value.get("turn", turn) != turn:
-        problem = f"'turn' is {value['turn']!r}, but it is about the turn before it, which is {turn}: move it there"
+        problem = f"'turn' is {value['turn']!r}, but the line is about turn {turn}, the one before it: move it there"
         raise TranscriptError(f"{where.of(value, 'turn')}: {problem}")
     expected = LocatedObject.of({k: v for k, v in value.items() if k not in (*_COMMON, "seq") or k == "agent"}, value)
     if not expected:
-        raise TranscriptError(f"{where}: it expects nothing, give it a field such as 'contains'")
+        raise TranscriptError(f"{where}: it expects nothing: add a field such as 'contains'")
     check_fields(expected, where)
     return Expectation(turn, expected, line, where)
 

@@ -51,7 +51,7 @@ def check_expected_value(expected: Any, where: object) -> None:
     marked = [name for name in expected if name.startswith(_MARK)]
     if marked and len(marked) < len(expected):
         other = next(name for name in expected if not name.startswith(_MARK))
-        raise TranscriptError(f"{where}: {marked[0]!r} stands beside {other!r}, expected only matchers in an object")
+        raise TranscriptError(f"{where}: {marked[0]!r} is next to {other!r}, expected only matchers in an object")
     for name, value in expected.items():
         if name in marked:
             _check_matcher(name, value, where)

@@ -78,7 +78,7 @@ def _check_when(step: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], wher
         return
     when, where = step["when"], where.of(step, "when")
     if step["type"] in ("session", "user", "go"):
-        problem = "all rows of 'parameters' have the same questions: write a conversation of its own"
+        problem = "all rows of 'parameters' have the same questions: write a separate conversation"
         raise TranscriptError(f"{where}: a {step['type']!r} line has no 'when'; {problem}")
     if not isinstance(when, dict) or not when:
         raise TranscriptError(f"{where}: 'when' is {shown(when)}, expected values of a row: {{NAME: VALUE}}")

@@ -325,7 +325,7 @@ class _Replay:
             case "go":
                 if action.agent not in self.swarm.names:
                     hint = nearest(action.agent, self.swarm.names)
-                    raise TranscriptError(f"the user goes to unknown agent {action.agent!r}; {hint}")
+                    raise TranscriptError(f"the user switches to the unknown agent {action.agent!r}; {hint}")
                 stack = session.navigation.stack
                 await (session.go_back() if stack and stack[-1] == action.agent else session.go_to(action.agent))
             case "undo":

@@ -32,7 +32,7 @@ def lacks_swarm(conversation: RecordedConversation, mode: str = "verify") -> str
     name = conversation.about.get("swarm")
     who = f"the swarm {name!r}" if name else "a swarm that is not named"
     if conversation.whole or (conversation.by_hand and name):
-        return f"it was held with {who}: name its file with -S"
+        return f"it was recorded with {who}: name its file with -S"
     if mode in ("tools", "live") and _tools_called(conversation):
         return f"its tools are those of {who}, and --mode {mode} runs them: name its file with -S"
     return None
@@ -83,9 +83,9 @@ class _AnyTool(Tool):
         try:
             values = decode_json(arguments) if arguments.strip() else {}
         except ValueError as error:
-            raise ArgumentsError(f"the arguments are no valid JSON ({error})") from error
+            raise ArgumentsError(f"the arguments are not valid JSON ({error})") from error
         if not isinstance(values, dict):
-            raise ArgumentsError("the arguments are no JSON object")
+            raise ArgumentsError("the arguments are not a JSON object")
         return values
 
 

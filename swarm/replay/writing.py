@@ -211,7 +211,7 @@ def _spans(text: str, path: Path, lines: Sequence[str]) -> Iterator[list[_Span]]
         for conversation in conversations:
             steps = next(value for key, value in conversation.value if key.value == "steps")
             if id(steps) in seen:
-                problem = "its steps stand in another conversation too: to record answers, write them out"
+                problem = "its steps are shared with another conversation: to record answers, write them out"
                 raise TranscriptError(f"{Place(str(path), conversation.start_mark.line + 1)}: {problem}")
             seen.add(id(steps))
             yield _spans_of(steps, path, lines)
@@ -227,7 +227,7 @@ def _spans_of(steps: Any, path: Path, lines: Sequence[str]) -> list[_Span]:
             before = lines[start][: key.start_mark.column]
             dash = lines[item.start_mark.line].rfind("-", 0, item.start_mark.column)
             if steps.flow_style or item.flow_style or before.strip(" ") not in ("", "-"):
-                problem = "a step shares its line with others: to record answers, begin each step on a line of its own"
+                problem = "a step shares its line with others: to record answers, start each step on a new line"
                 raise TranscriptError(f"{Place(str(path), start + 1)}: {problem}")
             spans.append(_Span(key.value, start, end, number == 0, dash, key.start_mark.column))
     return spans

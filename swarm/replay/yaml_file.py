@@ -111,7 +111,7 @@ class _Composer:
 
     def _check_count(self, event: Any) -> None:
         if self._count > MOST_VALUES:
-            problem = f"the file has more than {MOST_VALUES:,} values, those that aliases repeat included: split it"
+            problem = f"the file has more than {MOST_VALUES:,} values, counting those that aliases repeat: split it"
             raise self._error(event, problem)
 
     def _aliased(self, event: Any) -> Any:

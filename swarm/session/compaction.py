@@ -61,8 +61,8 @@ async def _store(
     after = sum(group.tokens(counter) for group in [*summary_groups(record), *recent])
     if after >= before:
         raise CompactFailed(
-            f"the summary would take {after:,} tokens and the messages in its place take {before:,}: "
-            "nothing was changed; try again after some more turns"
+            f"the summary would take {after:,} tokens and its messages only {before:,}: nothing was "
+            "changed; try again after some more turns"
         )
     fields: dict[str, Any] = {"summary": answer.text, "first_kept": recent[0].seq}
     fields |= {"through": max(group.seq for group in old if group.seq < recent[0].seq)}
@@ -111,7 +111,7 @@ async def _summarize(conversation: Conversation, lines: Sequence[str], focus: st
             if isinstance(event, Answer):
                 answer = event
     if answer is None or answer.finish == "length":
-        raise CompactFailed("the summary broke off: nothing was changed; allow longer answers, or try another model")
+        raise CompactFailed("the summary was cut off: nothing was changed; allow longer answers, or try another model")
     text = cleaned(answer.text)
     if not text:
         raise CompactFailed("the model gave no summary: nothing was changed; try again, or another model")

@@ -256,4 +256,4 @@ async def find_ticket(backend: Backend, swarm: str, client: str, session: str) -
 
 
 def _gone() -> MailError:
-    return MailError("the client has gone back to an agent, or the session is gone: see who waits with /list")
+    return MailError("the client has gone back to an agent, or the session is gone: list the waiting users with /list")

@@ -121,7 +121,7 @@ def run_in(loop: BackgroundLoop | None, work: Coroutine[Any, Any, _T]) -> _T:
 
 _ARGUMENTS = {
     "backend": Expected(
-        "a URL such as disk:chats, or what open_backend returned",
+        "a URL such as disk:chats, or a backend from open_backend",
         lambda value: isinstance(value, str) or (hasattr(value, "commit") and not isinstance(value, type)),
     ),
     "model": Expected(

@@ -36,7 +36,7 @@ async def look_after(conversation: Conversation) -> float:
     if operator.is_open(now) and left > 0:
         return min(left, _LOOK)
     waited = f"{operator.timeout / 60:g} min" if operator.timeout >= 60 else f"{operator.timeout:g} s"
-    why = f"nobody of {operator.name} came within {waited}" if operator.is_open(now) else operator.closed_text
+    why = f"nobody from {operator.name} came within {waited}" if operator.is_open(now) else operator.closed_text
     mail = new_act("closed", why, operator.name, ticket.agent, wake=True)
     with suppress(Conflict):
         await conversation.queue.post(ticket, stored, None, mail)

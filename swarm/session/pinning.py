@@ -29,11 +29,11 @@ async def pin(conversation: Conversation, turn: int) -> Pins:
     """Pin ``turn``; see ``Session.pin``."""
     log, retained = await _read(conversation), conversation.retained
     if turn not in log.turns:
-        available = f"available: {_listed(list(log.turns))}" if log.turns else "nothing was said yet"
+        available = f"available: {_listed(list(log.turns))}" if log.turns else "no turns yet"
         raise PinError(f"turn {turn} cannot be pinned: no such turn is sent; {available}")
     span = log.turns[turn]
     if span in retained.pinned:
-        raise PinError(f"turn {turn} is pinned already")
+        raise PinError(f"turn {turn} is already pinned")
     return await _store(conversation, "pin", turn, log, tuple(sorted([*retained.pinned, span])))
 
 
@@ -60,8 +60,8 @@ async def _store(
     pins = await _pins(conversation, log, spans)
     if kind == "pin" and pins.tokens > pins.limit:
         raise PinError(
-            f"with turn {turn} the pinned turns would take {pins.tokens:,} tokens, and at most half of the room for "
-            f"the conversation, {pins.limit:,}, is allowed: unpin another one, or set a larger --max-context"
+            f"with turn {turn} the pinned turns would take {pins.tokens:,} tokens, more than half of the room for "
+            f"the conversation ({pins.limit:,}): unpin another turn, or set a larger --max-context"
         )
     fields = Retained(spans, conversation.retained.summaries).for_record()
     batch = conversation.batch()

@@ -83,7 +83,7 @@ class BackgroundTasks:
         """Stop ``task``; what its tools did stays. Raises TaskError if it does not run."""
         running = self.running.get(task)
         if running is None or running.work is None:
-            raise TaskError(f"task {task!r} does not run; running: {', '.join(self.running) or 'none'}")
+            raise TaskError(f"task {task!r} is not running; running: {', '.join(self.running) or 'none'}")
         running.stopped = True
         running.work.cancel()
         await asyncio.wait({running.work})

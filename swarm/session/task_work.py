@@ -38,7 +38,7 @@ async def call_tool(conversation: Conversation, running: RunningTask) -> TaskRes
     agent = conversation.swarm.agent(assignment.agent)
     tool = next((tool for tool in agent.own_tools if tool.name == assignment.tool), None)
     if tool is None:
-        raise ToolFailure(f"agent {agent.name!r} has no tool {assignment.tool!r} any more")
+        raise ToolFailure(f"agent {agent.name!r} no longer has the tool {assignment.tool!r}")
     child, branch = _branch(conversation, agent, running)
     call = ToolCall(running.id, tool.name, assignment.arguments)
     outcome = Outcome(call)

@@ -99,9 +99,9 @@ class Update:
         if self.unfit:
             parts.append(f"{self.unfit:,} items have no text for the index")
         if self.embedder:
-            parts.append("the embedder was {} and is {}: the next search embeds all items".format(*self.embedder))
+            parts.append("the embedder changed from {} to {}: the next search embeds all items".format(*self.embedder))
         if self.conflicts:
-            parts.append(f"{self.conflicts:,} changed here and in the definition keep your version")
+            parts.append(f"{self.conflicts:,} changed here and in the definition: your version is kept")
         if self.missing:
             parts.append(f"{self.missing:,} of the definition are not stored")
         if self.conflicts or self.missing:

@@ -272,7 +272,7 @@ class PersistStorage(Generic[T]):
         # escape() shortens a long name to a mark and a digest, from which the id cannot be recovered.
         if not item_id or "~" in escaped:
             raise ValueError(
-                f"id {item_id!r:.60}: expected 1 to 200 characters, of which all but A-Z a-z 0-9 _.@+- count 3 a byte"
+                f"id {item_id!r:.60}: expected 1 to 200 characters; each byte other than A-Z a-z 0-9 _.@+- counts as 3"
             )
         return self._stored.key(item_id)
 

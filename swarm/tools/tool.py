@@ -187,7 +187,7 @@ def tool(
         if called is None:
             raise DefinitionError(f"tool: {shown(function)} has no name: write tool(name=…)({shown(function)})")
         if inspect.isasyncgenfunction(function):
-            raise DefinitionError(f"tool {called!r}: it yields, expected a function that returns one result")
+            raise DefinitionError(f"tool {called!r}: it is a generator, expected a function that returns one result")
         return Tool(called, function, approve, timeout, available, effects, background)
 
     return make if function is None else make(function)
@@ -213,7 +213,7 @@ def _as_json(result: object) -> str:
 
     text = to_json(result, fallback=as_text).decode()
     if opaque:
-        raise DefinitionError(f"its result holds {shown(opaque[0])}, expected a text, or what JSON can hold")
+        raise DefinitionError(f"its result holds {shown(opaque[0])}, expected a text or a JSON value")
     return text
 
 

@@ -110,7 +110,7 @@ class ToolAsking:
         try:
             return question.check(answer)
         except ArgumentsError as error:
-            raise AskError(f"the answer of the user cannot be used: {error}") from error
+            raise AskError(f"the user's answer is invalid: {error}") from error
 
     async def run_agent(self, tool: Any, task: str) -> str:
         """Refuse: outside of a turn no agent works."""

@@ -26,10 +26,10 @@ _LARGEST_FIGURE = 10**9
 _NOTHING_LEFT = {
     "length": "{} used up its limit of tokens before any answer, probably by reasoning: raise max_tokens, ask for less "
     "reasoning, or shorten the conversation",
-    "content_filter": "a content filter of the provider held the whole answer of {} back: ask in other words, or ask "
+    "content_filter": "the provider's content filter withheld the whole answer of {}: rephrase your message, or ask "
     "another model",
 }
-"""What is said of a request whose answer ended so before it began, by the finish reason."""
+"""Error messages for answers that ended before they began, by finish reason."""
 
 
 class Exchange:
@@ -80,7 +80,7 @@ class Exchange:
             case TextChunk() | ReasoningChunk():
                 yield from self._deltas(self.reader.add(event))
             case Adapted(change=change):
-                yield Warned(f"the server refused the form of the request; it is sent in another one: {change}")
+                yield Warned(f"the server rejected the request; sending it in another form: {change}")
             case FellBack(model, reason):
                 yield Warned(f"{model} answers in place of {self.request.model}: {reason}")
             case Retry(attempt, seconds, reason):

@@ -100,8 +100,8 @@ class Guards:
             source = self._conversation.agent.name
             why = f"{target!r} was there before in this turn and handed over: answer the user yourself"
             error_loop = HandoffLoop(
-                f"{source!r} hands over to {target!r} a second time in one turn: the agents go in a circle. "
-                "Ask again, or go to an agent yourself"
+                f"{source!r} hands over to {target!r} a second time in one turn: the agents are going in circles. "
+                "Ask again, or choose an agent yourself"
             )
             return _call_fault("handoff_loop", f"{source} → {target}", why, call, answer, error_loop)
         return None

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _COUNTS = ("prompt_tokens", "completion_tokens")
 """The fields of a server's usage that count all tokens of a request and its answer."""
 _NOTHING_TO_LEAVE_OUT = (
-    "Nothing more can be left out: start the server with a larger window, or use an agent with a shorter prompt and "
+    "Nothing more can be dropped: start the server with a larger window, or use an agent with a shorter prompt and "
     "fewer tools"
 )
 

@@ -140,6 +140,6 @@ def unseen_mail(conversation: Conversation) -> list[MailReceived | Warned]:
             act = record.text("act")
             events.append(MailReceived(record.text("text"), record.text("sender"), agent, wake, act))
             if named := record.text("for"):
-                events.append(Warned(f"this message was for agent {named!r}, which the swarm lacks: {agent} got it"))
+                events.append(Warned(f"this message was for agent {named!r}, not in the swarm: {agent} got it"))
     conversation.mail_seen = log.next_seq
     return events

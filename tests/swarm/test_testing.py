@@ -79,10 +79,10 @@ def test_what_cannot_be_replayed(transcript):
     with pytest.raises(ValueError, match="for 'live' a model"):
         replay_transcript(transcript, mode="live")
     transcript.write_text(transcript.read_text().replace("helpdesk", "mine"))
-    with pytest.raises(AssertionError, match="held with the swarm 'mine'"):
+    with pytest.raises(AssertionError, match="recorded with the swarm 'mine'"):
         replay_transcript(transcript)
     transcript.write_text('{"type":"user"')
-    with pytest.raises(TranscriptError, match="line 1: it is the last one and breaks off"):
+    with pytest.raises(TranscriptError, match="line 1: it is the last line and ends after"):
         replay_transcript(transcript)
 
 
@@ -145,7 +145,7 @@ def test_a_context_answers_what_a_tool_asks():
         return f"{await ctx.ask('Which?', output=int)} {await ctx.ask_user('Sure?', output=bool)}"
 
     assert asyncio.run(pick(context(model_answers=[7], user_answers=[True]))) == "7 True"
-    with pytest.raises(AskError, match="further user_answers"):
+    with pytest.raises(AskError, match="the context's user_answers"):
         asyncio.run(pick(context(model_answers=[7])))
-    with pytest.raises(ScriptError, match="further model_answers"):
+    with pytest.raises(ScriptError, match="the context's model_answers"):
         asyncio.run(pick(context()))

@@ -116,7 +116,7 @@ def test_help_names_every_option_and_what_it_does(flag):
     assert page.exit_code == 0
     described = [line for line in page.output.splitlines() if re.match(r"  -.*\S  +\S", line)]
     assert all(any(re.search(rf"(^|\s){option}\b", line) for line in described) for option in OPTIONS)
-    assert re.search(r"chat +Talk with a model", CliRunner().invoke(app, [flag]).output)
+    assert re.search(r"chat +Chat with a model", CliRunner().invoke(app, [flag]).output)
 
 
 def test_nothing_is_imported_from_the_current_folder(tmp_path):
@@ -226,5 +226,5 @@ def test_unprintable_output_is_reported_once():
         with open("/dev/full", "w") as full:
             command = [sys.executable, "-m", "swarmchat.cli", flag]
             done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", timeout=60)
-        assert done.stderr == "error: standard output takes no more: No space left on device\n"
+        assert done.stderr == "error: standard output cannot be written: No space left on device\n"
         assert done.returncode == 1

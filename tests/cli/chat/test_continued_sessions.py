@@ -60,7 +60,7 @@ def test_a_session_keeps_the_file_of_its_swarm_from_any_folder(program):
     (program.folder / "desk.py").rename(program.folder / "moved.py")
     lost = program.invoke("-c", "hello")
     assert lost.code == 78
-    assert "session 'one' was held with a swarm that cannot be loaded" in lost.err
+    assert "session 'one' used a swarm that cannot be loaded" in lost.err
     assert "desk.py does not exist" in lost.err
     assert agent(program.invoke("-c", "-S", "moved.py", "--output", "json", "hello")) == "clerk"
     assert agent(program.invoke("-c", "--output", "json", "hello")) == "clerk"

@@ -101,7 +101,7 @@ def test_a_message_comes_back_if_a_part_of_the_session_is_gone(program, server, 
             with store.client() as client:
                 client.flushall()
             chat.send("two\r")
-            chat.wait_for("older ones were not in memory and are gone")
+            chat.wait_for("older ones were not in memory and are lost")
             chat.wait_for("your message was not stored; it is back at the prompt")
             chat.send("\r")
             chat.wait_for("You said: two")

@@ -51,7 +51,7 @@ def test_a_session_continues_and_the_last_one_is_found(program, server):
 def test_continuing_without_a_session_says_so_and_begins_one(program):
     asked = program.invoke("-c", "hello", "--client", "ann")
     assert asked.out.startswith("Hello!")
-    assert asked.err == "  ann has no session on disk; a new one begins\n"
+    assert asked.err == "  ann has no session on disk; a new one starts\n"
 
 
 @pytest.mark.parametrize("name", ["two  words", "a/../b", "🦦", "a\nb", "\x1b[31mred", "x" * 4096, "-x", "it's"])
@@ -110,7 +110,7 @@ def test_a_server_that_hangs_is_given_up_on(program, server):
         ([], 2, "nothing to ask: give a PROMPT, or pipe one in"),
         (["-s", " ", "hi"], 2, "-s needs the name of a session"),
         (["-m", "demo", "-s"], 2, "-s needs the name of a session"),
-        (["-s", "x", "-c", "hi"], 2, "give one of them"),
+        (["-s", "x", "-c", "hi"], 2, "use only one of them"),
         (["-m", "demo", "/undo 2"], 2, "/undo is a command of the chat"),
         (["-b", "disc", "hi"], 78, "did you mean disk:"),
         (["-m", "m", "--base-url", "ftp://x", "hi"], 78, "--base-url: base_url is 'ftp://x': expected an address"),

@@ -54,7 +54,7 @@ def test_a_session_in_memory_says_that_it_is_gone(program):
     with program.chat("-b", "memory") as screen:
         say(screen, "hello", "assistant ❯ Hello")
         screen.send(CTRL_D)
-        screen.wait_for("this session was kept in memory and is gone now")
+        screen.wait_for("this session was only in memory and is now gone")
         assert screen.wait_for_end() == 0
 
 
@@ -134,7 +134,7 @@ def test_new_lines_and_pastes(program, server):
 def test_a_model_that_cannot_call_tools_is_named_at_the_first_prompt(program, server):
     server.props_reply = Reply([b'{"chat_template_caps": {"supports_tools": false}}'], headers={})
     with program.chat("-b", "memory", "-S", "helpdesk") as screen:
-        screen.wait_for("has no tools: calls are only found if it writes them as text")
+        screen.wait_for("does not support tools: only calls written as text are found")
     assert not server.chats
 
 
@@ -212,7 +212,7 @@ def test_an_answer_cannot_control_the_terminal(program, server):
 def test_an_error_of_the_server_leaves_the_chat_going(program, server):
     server.reply(failure(401, "Incorrect API key"))
     with program.chat("-s", "s") as screen:
-        say(screen, "hello", "Next: the server wants an API key: set one")
+        say(screen, "hello", "Next: the server requires an API key: set one")
         # The question without an answer is asked along with the next one.
         say(screen, "more", "You said: hello more")
         assert screen.text.count("error: ") == 1

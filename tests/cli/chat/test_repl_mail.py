@@ -49,7 +49,7 @@ def test_a_closed_session_receives_at_its_next_opening(program, server):
     with program.chat("-b", "disk", "-s", "box") as screen:
         screen.wait_for("message ❯ One.")
         screen.wait_for("message ❯ Two.")
-        screen.wait_for("which the swarm lacks: assistant got it")
+        screen.wait_for("not in the swarm: assistant got it")
         screen.wait_for("assistant ❯ Noted.")
         screen.wait_for(at_prompt)
         screen.send(CTRL_D)

@@ -194,7 +194,7 @@ def test_what_is_copied_goes_through_screen_in_pieces():
 
 def test_what_is_too_long_for_a_clipboard():
     assert len(copying("ä" * (LARGEST // 2), {})) == 100_000
-    with pytest.raises(UsageError, match=r"74,996 bytes are too much .* takes 74,994: .*/export FILE"):
+    with pytest.raises(UsageError, match=r"74,996 bytes are too much .* accepts 74,994: .*/export FILE"):
         copying("ä" * (LARGEST // 2 + 1), {})
 
 

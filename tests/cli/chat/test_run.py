@@ -122,7 +122,7 @@ def test_nothing_is_sent_if_a_line_is_wrong(office):
         (["--script", "nowhere"], "nowhere cannot be read: No such file"),
         (["-"], "nothing to send: the message is empty"),
         (["hello", "--output", "xml"], "--output is 'xml', expected one of text, json, jsonl"),
-        (["hello", "-s", "a", "-c"], "give one of them"),
+        (["hello", "-s", "a", "-c"], "use only one of them"),
     ],
 )
 def test_invalid_arguments_are_reported(arguments, problem, program):
@@ -258,7 +258,7 @@ def test_a_chat_with_a_prompt_prints_the_same(program, server):
 def test_a_chat_at_a_terminal_has_no_output(program):
     with program.chat("--output", "json") as screen:
         assert screen.wait_for_end() == 2
-        assert "--output goes with a PROMPT" in screen.words
+        assert "--output needs a PROMPT" in screen.words
         assert not at_prompt(screen)
 
 

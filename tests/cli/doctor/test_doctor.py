@@ -263,7 +263,7 @@ def test_damaged_sessions_are_named(program):
     assert "unreadable entries in the list of sessions: 1" in done.out
     assert "warning  images       good: images that the store has lost, or has damaged: 1" in done.out
     listed = program.invoke("sessions", "list", env={"COLUMNS": "300"})
-    assert "unreadable entries, which are left out: 1; see swarmchat doctor" in listed.err
+    assert "unreadable entries, skipped: 1; see swarmchat doctor" in listed.err
     assert "\x1b" not in done.out
     assert visit(program, "--client", "bob")["logs"]["found"] == "no sessions yet"
 

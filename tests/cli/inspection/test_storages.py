@@ -166,10 +166,10 @@ def test_a_field_can_be_the_id(shop):
             "a.json, item 2: storage 'breads': {'price': 1} has no field 'name'",
             65,
         ),
-        ("a.json", "[1", "a.json: no JSON", 65),
-        ("a.jsonl", '{"name": "x"}\n{', "a.jsonl, line 2: no JSON", 65),
+        ("a.json", "[1", "a.json: invalid JSON", 65),
+        ("a.jsonl", '{"name": "x"}\n{', "a.jsonl, line 2: invalid JSON", 65),
         ("a.csv", "name,price\nx\n", "a.csv, line 2: expected as many columns as in the first line", 65),
-        ("a.csv", 'name,price\n"x,1\n', "a.csv, after line 1: no CSV", 65),
+        ("a.csv", 'name,price\n"x,1\n', "a.csv, after line 1: invalid CSV", 65),
         ("a.csv", b"name\nB\xe4cker\n", "is not text", 2),
     ],
 )

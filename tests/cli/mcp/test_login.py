@@ -54,7 +54,7 @@ def port() -> Iterator[int]:
 def test_a_login_and_its_tokens(program, port):
     program.invoke("mcp", "add", "hub", "--url", f"http://127.0.0.1:{port}/mcp")
     refused = program.invoke("mcp", "test", "hub")
-    assert (refused.out, refused.code) == ("hub: it wants a login: run swarmchat mcp login hub\n", 69)
+    assert (refused.out, refused.code) == ("hub: it requires a login: run swarmchat mcp login hub\n", 69)
 
     login = program.start("mcp", "login", "hub")
     assert login.stdout.readline() == "  open this address in your browser, and log in there:\n"
@@ -78,11 +78,11 @@ def test_a_login_and_its_tokens(program, port):
     # A file that is damaged is no login.
     intact = path.read_text("utf-8")
     path.write_text(json.dumps({**json.loads(intact), "tokens": 1, "client": [], "expires_at": "x"}), "utf-8")
-    assert "it wants a login" in program.invoke("mcp", "test", "hub").out
+    assert "it requires a login" in program.invoke("mcp", "test", "hub").out
     path.write_text(intact, "utf-8")
     # Another address does not get it.
     program.invoke("mcp", "add", "hub", "--url", f"http://localhost:{port}/mcp")
-    assert "it wants a login" in program.invoke("mcp", "test", "hub").out
+    assert "it requires a login" in program.invoke("mcp", "test", "hub").out
     assert program.invoke("mcp", "logout", "hub").out == "logged out of hub\n"
     assert not path.exists()
 
@@ -90,7 +90,7 @@ def test_a_login_and_its_tokens(program, port):
 def test_a_login_with_a_browser_elsewhere(program, port):
     program.invoke("mcp", "add", "hub", "--url", f"http://127.0.0.1:{port}/mcp")
     with program.chat("mcp", "login", "hub", columns=600) as screen:
-        screen.wait_for("paste the address at which it ends:")
+        screen.wait_for("paste the address of its last page:")
         address = next(line for line in screen.text.splitlines() if line.startswith("http"))
         with closing(HTTPConnection("127.0.0.1", port)) as browser:
             browser.request("GET", address.strip().removeprefix(f"http://127.0.0.1:{port}"))
@@ -116,7 +116,7 @@ def test_a_server_that_takes_no_new_programs(program):
             "needs the environment variable HUB_SECRET, which is not set" in program.invoke("mcp", "login", "hub").err
         )
         for secret, code, said in (
-            ("wrong", 69, "refuses client_id or client_secret"),
+            ("wrong", 69, "rejects client_id or client_secret"),
             ("s3cret", 0, "logged in to hub: 1 tool"),
         ):
             program.env["HUB_SECRET"] = secret
@@ -129,7 +129,7 @@ def test_a_server_that_takes_no_new_programs(program):
         assert "s3cret" not in (program.home / ".config/swarmchat/mcp-logins/hub.json").read_text("utf-8")
         # The token has expired, and is renewed with the secret only.
         program.env["HUB_SECRET"] = "changed"
-        assert "it wants a login" in program.invoke("mcp", "test", "hub").out
+        assert "it requires a login" in program.invoke("mcp", "test", "hub").out
 
 
 def test_logins_that_cannot_be(program, port):
@@ -139,11 +139,11 @@ def test_logins_that_cannot_be(program, port):
     for arguments, code, problem in (
         (["login", "far"], 69, "http://example.com is not safe for a login: expected https://…"),
         (["login", "key"], 2, "has the header Authorization in its settings: no login is needed"),
-        (["login", "local"], 2, "is a program, and only servers with a url want a login"),
+        (["login", "local"], 2, "is a program, and only servers with a url need a login"),
         (["login", "fra"], 2, "no MCP server 'fra'; did you mean 'far'?"),
         (["logout", "far"], 2, "not logged in to MCP server far"),
         (["test", "key"], 69, "cannot be reached: key"),
     ):
         done = program.invoke("mcp", *arguments)
         assert (done.code, problem in done.err) == (code, True), done.err
-    assert "refuses the Authorization in its headers" in program.invoke("mcp", "test", "key").out
+    assert "rejects the Authorization header" in program.invoke("mcp", "test", "key").out

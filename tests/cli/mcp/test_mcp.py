@@ -105,7 +105,10 @@ def test_a_file_of_another_program(program):
     env = {"SWARMCHAT_MCP_FILE": str(path)}
     assert program.invoke("mcp", "list", env=env).out == "files  no-such-program  (approve: ask)\n"
     done = program.run("hello!", env=env)
-    assert (done.code, "MCP server files is not there: there is no program 'no-such-program'" in done.err) == (0, True)
+    assert (done.code, "MCP server files is not available: there is no program 'no-such-program'" in done.err) == (
+        0,
+        True,
+    )
     path.write_text("{}", "utf-8")
     assert program.invoke("mcp", "list", env=env).code == 78
 
@@ -145,7 +148,7 @@ def test_resources_prompts_and_questions_in_a_chat(program, server):
         say(screen, "and @t:notes://{year}/{day}", "fill in {year}, as Tab does")
         screen.send("\x15")
         say(screen, "/t:greet name=Ann mood='very sad'", "sends: Greet Ann, who is very sad.")
-        say(screen, "/t:greet Ann", "'Ann' is no argument; expected /t:greet name=… [mood=…]")
+        say(screen, "/t:greet Ann", "'Ann' is not an argument; expected /t:greet name=… [mood=…]")
         say(screen, "/t:about old maps", "sends: Say something about old maps.")
         screen.send("book" + ENTER)
         screen.wait_for("t/book asks: Which seat?")

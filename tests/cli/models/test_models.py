@@ -40,7 +40,7 @@ def test_a_good_server(program, server):
     )
     assert "usable for chat:    yes\nusable for tools:   yes\nusable for swarms:  yes\n" in done.out
     assert re.search(r"^it took 22 requests, [\d,]+ tokens, \d+ s$", done.out, re.MULTILINE)
-    assert "what it gets wrong" not in done.out
+    assert "mistakes, the rescue" not in done.out
 
 
 def test_a_server_that_leaks_calls(program, server):
@@ -219,7 +219,7 @@ def test_a_server_without_models(body, program, server):
 @pytest.mark.parametrize(
     ("reply", "code", "complaint"),
     [
-        (failure(401), 77, "the server wants an API key"),
+        (failure(401), 77, "the server requires an API key"),
         (failure(429), 75, "Try again later"),
         (Reply([b"<html>"], headers={"Content-Type": "text/html"}), 66, "it answers with a web page"),
         (Reply([b"{}"], headers={"Content-Type": "application/json"}), 69, "where a JSON object"),

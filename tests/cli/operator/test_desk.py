@@ -25,9 +25,9 @@ def test_a_user_and_an_operator_talk(program):
         (row,) = json.loads(program.invoke("operator", *HELPDESK, "--list", "--json").out)
         assert (row["operator"], row["name"], row["agent"], row["taken_by"]) == ("support", "box", "triage", "")
         with program.chat(*desk, columns=40, rows=10) as person:
-            person.wait_for("The client asks for a person")
+            person.wait_for("The client wants to talk to a person")
             person.send("hello" + ENTER)
-            person.wait_for("take somebody with /take N first")
+            person.wait_for("take one with /take N first")
             person.send("1" + ENTER)
             person.wait_for("I want to talk to a person triage ❯ One moment.")
             screen.wait_for("Anna, a person, is here")
@@ -92,7 +92,7 @@ def test_the_desk_needs_operators_and_a_terminal(program):
     assert "has no operators" in program.invoke("operator", "-S", "phone_shop", "-b", "disk").err
     assert "needs a terminal" in program.invoke("operator", *HELPDESK).err
     memory = ["-S", "helpdesk", "-b", "memory"]
-    assert "no other program reaches" in program.invoke("operator", *memory, "--list").err
+    assert "other programs cannot reach" in program.invoke("operator", *memory, "--list").err
     waiting = program.invoke("chat", *memory, "-m", "demo", "I want to talk to a person")
     assert "support cannot see this conversation" in waiting.err
 

@@ -125,7 +125,7 @@ def test_the_users_own_editor(program, server):
         say(screen, "", "You said: some and more lines")
         script.unlink()
         screen.send("kept" + CTRL_X + CTRL_E)
-        screen.wait_for("cannot be started; name yours in $EDITOR")
+        screen.wait_for("cannot be started; set your editor in $EDITOR")
         screen.wait_for("you ❯ kept")
 
 

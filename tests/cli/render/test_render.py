@@ -274,7 +274,7 @@ def test_results_can_be_had_in_full():
     renderer.show_results()
     long = "long \x1b[2J " * 30
     renderer.show(ToolFinished("dig", "{}", "ok", long, "desk", 0.0))
-    assert "  no tool was called in this chat yet\n  desk · dig({})  ok, 300 characters: long" in stream.getvalue()
+    assert "  no tool has been called in this chat yet\n  desk · dig({})  ok, 300 characters: long" in stream.getvalue()
     renderer.show_results()
     assert stream.getvalue().split("ok:\n")[1].split() == "long ␛[2J".split() * 30
 

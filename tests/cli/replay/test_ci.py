@@ -75,7 +75,7 @@ def test_several_processes_report_in_the_order_of_files(program, suite):
     assert report("-j", "2") == alone, "what a swarm prints is not taken for a result"
     write(program, "b.jsonl", [{"type": "session", "name": "own", "swarm": "own"}, QUESTION, ANSWER])
     done = program.run("replay", "a.jsonl", "b.jsonl", "-j", "2")
-    assert (done.code, "b.jsonl, own: it was held with the swarm 'own'" in done.err) == (2, True)
+    assert (done.code, "b.jsonl, own: it was recorded with the swarm 'own'" in done.err) == (2, True)
 
 
 PROMPT = """
@@ -205,7 +205,7 @@ def test_models_side_by_side_and_a_cassette(program, server, monkeypatch):
         tape.symlink_to("/dev/full")
     full = program.invoke(*live)
     assert (full.code, len(server.chats)) == (65, 8), "it is no turn of the conversation that fails"
-    assert "cannot be written: it is no regular file; choose another --cassette folder" in full.err
+    assert "cannot be written: it is not a regular file; choose another --cassette folder" in full.err
 
 
 @pytest.mark.parametrize(

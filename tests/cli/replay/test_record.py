@@ -269,7 +269,7 @@ def test_a_session_with_images_ids_and_tasks_becomes_a_test_that_runs_its_tools(
     done = program.invoke("replay", "t.yaml", "-S", "room.py")
     assert (done.err, done.code) == ("", 0), done.out
     done = program.invoke("replay", "t.yaml", "-S", "room.py", "--mode", "tools")
-    assert (done.code, "MCP server clock is not there" in done.err) == (69, True)
+    assert (done.code, "MCP server clock is not available" in done.err) == (69, True)
     (program.folder / "room.py").write_text(TEAROOM.replace(', "clock/*"', "").partition(", mcp=")[0] + ")\n")
     whole, own = written.read_text(), written.read_text().partition("  - user: time?")[0]
     written.write_text(own)

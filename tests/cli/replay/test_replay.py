@@ -362,7 +362,7 @@ def test_without_a_swarm_the_tools_are_those_that_are_expected(program):
 @pytest.mark.parametrize(
     ("number", "line", "message"),
     [
-        (2, b'{"type":"user","text":"hi"', "breaks off after 26 bytes"),
+        (2, b'{"type":"user","text":"hi"', "ends after 26 bytes"),
         (2, b'{"type":"user","text":"hi"\n', "it is not JSON"),
         (2, b'{"type":"user","text":17}\n', "it has no text"),
         (2, b'{"type":"user","text":" "}\n', "the text is empty, expected what the user says"),
@@ -561,7 +561,7 @@ def test_a_users_swarm_must_be_named(program, log):
     (program.folder / "log.jsonl").write_bytes(log.read_bytes().replace(b'"swarm":"helpdesk"', b'"swarm":"shop"'))
     done = program.invoke("replay", "log.jsonl")
     assert done.code == 2
-    assert "log.jsonl, s: it was held with the swarm 'shop': name its file with -S" in done.err
+    assert "log.jsonl, s: it was recorded with the swarm 'shop': name its file with -S" in done.err
     assert program.invoke("replay", "log.jsonl", "-S", "helpdesk").code == 0
 
 

@@ -36,7 +36,7 @@ def url_of(program, place: list[str]) -> str:
 def sessions(program, *arguments: str) -> str:
     """Return what the command prints, which must end well and complain of nothing."""
     done = program.invoke("sessions", *arguments)
-    left_behind = "  memory, bans and storages of ann stay on disk: --all takes them along\n"
+    left_behind = "  memory, bans and storages of ann stay on disk: --all copies them too\n"
     expected = left_behind if arguments[0] == "copy" and not {"--json", "--all"} & {*arguments} else ""
     assert (re.sub(r" *[0-9]+ h left: then .*\n", "", done.err), done.code) == (expected, 0), done
     return done.out
@@ -418,7 +418,7 @@ def test_copying_all_takes_memory_bans_and_storages(program, redis_url):
     copied = program.invoke("sessions", "copy", "--all", *to)
     assert copied.code == 0
     assert "memory of helpdesk: copied" in copied.err
-    assert "what all clients share stays on disk: storage helpdesk/facts" in copied.err
+    assert "storages that all clients share stay on disk: storage helpdesk/facts" in copied.err
     assert "ban by no-politics: copied" in copied.err
     assert "memory of helpdesk: already there, not changed" in program.invoke("sessions", "copy", "--all", *to).err
     for command in (["memory", "--json", *swarm], ["bans", "list", "--json", *swarm]):

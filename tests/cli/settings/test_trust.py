@@ -248,7 +248,10 @@ def test_a_session_does_not_run_a_swarm_that_a_folder_chose_and_changed(reposito
     ran.unlink()
     code.write_text(code.read_text("utf-8") + "# changed\n", "utf-8")
     refused = repository.invoke("-c", "hello")
-    assert (refused.code, "which you do not trust as it is now: see swarmchat trust" in refused.err) == (78, True)
+    assert (refused.code, "which you do not trust in its current version: see swarmchat trust" in refused.err) == (
+        78,
+        True,
+    )
     assert not ran.exists()
     assert repository.invoke("-c", "-S", str(code), "hello").code == 0
     assert ran.exists()

@@ -35,13 +35,13 @@ def test_files_that_cannot_be_used(tmp_path):
     templates = read_templates(tmp_path)
     assert sorted(templates) == ["bad", "empty", "folder", "large"]
     for name, template in templates.items():
-        with pytest.raises(UsageError, match=rf"^/{name}: .*{name}.md (cannot be read|is no file|is empty)"):
+        with pytest.raises(UsageError, match=rf"^/{name}: .*{name}.md (cannot be read|is not a file|is empty)"):
             template.fill("")
     assert read_templates(tmp_path / "none") == {}
     for number in range(200):
         (tmp_path / f"z{number:03}.md").write_text("x")
     over = list(read_templates(tmp_path).values())[-1]
-    assert (over.name, over.problem) == ("z196", "is not read: only the first 200 files are, and 204 are there")
+    assert (over.name, over.problem) == ("z196", "is not read: only the first 200 of 204 files are")
 
 
 def test_own_commands_in_a_chat_and_a_script(program, server):

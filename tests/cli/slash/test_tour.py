@@ -65,7 +65,7 @@ go on
 /task 1 | b1 · boss
 ! /task boss | usage
 ! /task 9 | no task b9
-! /task 9 stop | does not run
+! /task 9 stop | is not running
 /history | hello there
 /history lamp | story
 /search lamp | box

@@ -231,7 +231,7 @@ def test_errors_in_the_code_of_a_swarm_name_the_line(shop):
     [
         ("helpdsk", "did you mean 'helpdesk'?"),
         ("nothing.toml", "unknown swarm 'nothing.toml'"),
-        (".", "has no swarm.toml: name the file of the swarm, or make one with swarmchat init"),
+        (".", "has no swarm.toml: name the swarm's file, or create one with swarmchat init"),
         ("no_module:swarm", "unknown module 'no_module'"),
     ],
 )

@@ -58,7 +58,7 @@ def test_mistakes_of_authors(make, problem):
 def test_check_finds_circles_and_tasks_that_are_nested_too_deep():
     chain = [Agent(name, tools=[f"agent:{target}"]) for name, target in ("ab", "bc", "cd", "db")]
     findings = {f"{finding.where}: {finding.problem}" for finding in check_swarm(Swarm("s", chain), {})}
-    assert "agent b: is a tool of itself by way of others: b → c → d → b" in findings
+    assert "agent b: is, through other agents, a tool of itself: b → c → d → b" in findings
     assert "agent d: gets no tasks: it is a tool 3 levels deep, and tasks may be nested 2 deep" in findings
     assert "tool b: has no description of what the agent is for" in findings
     assert not any("gets no tasks" in each.problem for each in check_swarm(Swarm("s", chain), {}, 3))

@@ -377,7 +377,7 @@ def test_a_removed_agent_is_replaced_and_reported(backend_url):
         async with await open_session(backend, ScriptedModel(), swarm=smaller) as session:
             assert session.navigation == Navigation("triage")
             (notice,) = session.conversation.take_notices()
-            assert notice == "agent 'sales' is not in the swarm any more; active agent: triage"
+            assert notice == "agent 'sales' is no longer in the swarm; active agent: triage"
         async with await open_session(backend, ScriptedModel(), swarm=smaller) as session:
             assert session.conversation.take_notices() == []
         await backend.close()
@@ -819,7 +819,7 @@ def test_memory_is_of_the_client_and_of_all_its_sessions(backend_url):
         memory = PersistMemory(Store(backend), "ann", SWARM.scope)
         assert await memory.all() == {}
         assert await backend.get(memory.key) is None
-        with pytest.raises(DefinitionError, match="expected what JSON can hold"):
+        with pytest.raises(DefinitionError, match="expected a JSON value"):
             await memory.set("x", object())
         await backend.close()
 

@@ -153,7 +153,7 @@ MISTAKES = [
         LOOK,
         'swarm = Swarm("s", [Agent("a", tools=[look])], storages=[Storage("f", items=["x"], index=lambda i: " ")])',
         "warning",
-        "storage f: item 0 has no text to be found by",
+        "storage f: item 0 has no text to search",
     ),
     (LOOK, 'swarm = Swarm("s", [Agent("a", tools=[look])], demo=[DemoRule("x", "lok")])', "error", "'lok'; did you"),
     (

@@ -406,12 +406,12 @@ BROKEN = [
 ]
 FINDINGS = [
     "line 6: '{broken' is not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)): "
-    "left out",
-    "line 3: call 2 has the id 'a', which an earlier one has: it is 'a-3001' now",
-    "line 5: the result of 'z' belongs to no call that waits: left out",
-    "line 3: the call 'a-3001' has no result: it has one that says so now",
-    "line 3: the call 'b' has no result: it has one that says so now",
-    "line 7: the number is 1, expected 6: it is 6 now",
+    "dropped",
+    "line 3: call 2 has the id 'a', which an earlier one has: now 'a-3001'",
+    "line 5: the result of 'z' belongs to no waiting call: dropped",
+    "line 3: the call 'a-3001' has no result: added one that says so",
+    "line 3: the call 'b' has no result: added one that says so",
+    "line 7: the number is 1, expected 6: now 6",
 ]
 
 

@@ -301,7 +301,7 @@ def _without(number: int, name: str) -> list[bytes]:
 
 
 BAD_LOGS = {
-    "truncated": (b"\n".join(TEA)[:-20], "line 12: it is the last one and breaks off after"),
+    "truncated": (b"\n".join(TEA)[:-20], "line 12: it is the last line and ends after"),
     "not JSON": (b"\n".join([*TEA[:3], b"{oops", *TEA[4:]]) + b"\n", "line 4: it is not JSON (Expecting property name"),
     "a gap": (b"\n".join([*TEA[:3], *TEA[4:]]) + b"\n", "line 4: 'seq' is 4, expected 3"),
     "doubled": (b"\n".join([*TEA[:3], *TEA[2:]]) + b"\n", "line 4: 'seq' is 2, expected 3"),
@@ -316,11 +316,11 @@ BAD_LOGS = {
     ),
     "undo": (
         b"\n".join(_line(10, type="undo", **{"from": 1, "to": 10**12})) + b"\n",
-        "line 11: the turns 1 to 1000000",
+        "line 11: 'from' and 'to' are 1 and 1000000",
     ),
     "usage": (b"\n".join(_line(10, usage=[1])) + b"\n", "line 11: 'usage' is [1], expected an object"),
     "not UTF-8": (b"\n".join([*TEA[:2], b'{"seq":2,"x":"\xff"}']) + b"\n", "line 3: byte 15 is 0xff, expected UTF-8"),
-    "same session": (b"\n".join([*TEA, *TEA]) + b"\n", "line 13: session 'tea' begins, which began in line 1"),
+    "same session": (b"\n".join([*TEA, *TEA]) + b"\n", "line 13: session 'tea' starts again; it started in line 1"),
 }
 
 BAD_LISTS = {
@@ -338,9 +338,9 @@ BAD_LISTS = {
     ),
     "same names": (
         b'{"id":"x","messages":[{"role":"user"}]}\n' * 2,
-        "line 2: the id 'x' is that of line 1 too, expected one of its own",
+        "line 2: the id 'x' is also used by line 1, expected a unique id",
     ),
-    "second line": (b'{"messages":[{"role":"user"}]}\n{"messages":', "line 2: it is the last one and breaks off"),
+    "second line": (b'{"messages":[{"role":"user"}]}\n{"messages":', "line 2: it is the last line and ends after"),
     "over lines": (b'{"messages": [\n  {"role": "user"},\n  oops]}', "line 3: it is not JSON"),
     "codex": (b'{"timestamp":"t","type":"response_item","payload":5}', "line 1: 'type' or 'payload' is missing or of"),
     "codex role": (
@@ -490,7 +490,7 @@ def test_the_log_of_llm(schema, tmp_path):
     database.close()
     with open_transcript(path, "ann") as transcript:
         assert transcript.format == "llm"
-        assert transcript.remarks == [f"{path}: 1 attachments were left out"]
+        assert transcript.remarks == [f"{path}: 1 attachments were skipped"]
         assert transcript.sessions[0].info.model == "mock"
     assert messages_of(path) == [
         ("conv", [

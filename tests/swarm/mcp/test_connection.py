@@ -112,11 +112,11 @@ def test_servers_that_cannot_be_started_are_told_once_and_the_others_work():
         told = servers.take_notices(patterns)
         expected = [
             "agent tools 'nowhere/x': no MCP server 'nowhere'",
-            "MCP server none is not there: there is no program 'no-such-program': install it, or give its path",
-            "MCP server noisy is not there: Connection closed; it wrote: no license found",
-            "MCP server silent is not there: it did not answer within 0.5 s",
-            "MCP server far is not there: ",
-            "MCP server secret is not there: MCP server 'secret' needs the environment variable GONE",
+            "MCP server none is not available: there is no program 'no-such-program': install it, or give its path",
+            "MCP server noisy is not available: Connection closed; it wrote: no license found",
+            "MCP server silent is not available: it did not answer within 0.5 s",
+            "MCP server far is not available: ",
+            "MCP server secret is not available: MCP server 'secret' needs the environment variable GONE",
         ]
         assert [line.startswith(start) for line, start in zip(told, expected, strict=True)] == [True] * 6, told
         assert servers.take_notices(patterns) == []
@@ -216,7 +216,7 @@ ATTACKS = {
     "no line break": ("a line for ever", f"{ENDED}: {TOO_LARGE}"),
     "end in a message": ("half a message", ENDED),
     "garbage before the answer": ("garbage", "ok"),
-    "nested too deep": ("too deep", "attack: its answer is no valid message"),
+    "nested too deep": ("too deep", "attack: its answer is not a valid message"),
     "a result of no form": ("no result", "attack: TextContent.text is invalid (Field required)"),
     "notifications for ever": ("notifications", "did not finish within 1 s"),
     "standard error for ever": ("errors", "ok"),
@@ -248,12 +248,12 @@ def test_invalid_entries_are_left_out_of_lists_and_named():
         assert connection.notes == [
             f"MCP server t: {each}"
             for each in (
-                "the tool 'loose' is left out: inputSchema.type is invalid (Field required)",
-                "a tool is left out: it is invalid (Input should be a valid dictionary or instance of Tool)",
-                "the template 'nowhere' is left out: uriTemplate is invalid (Field required)",
-                "the resource 'a://b[2J' is left out: it has hidden characters or spaces, or is too long",
-                "a prompt is left out: name is invalid (Field required)",
-                "more of what it lists is left out",
+                "the tool 'loose' is skipped: inputSchema.type is invalid (Field required)",
+                "a tool is skipped: it is invalid (Input should be a valid dictionary or instance of Tool)",
+                "the template 'nowhere' is skipped: uriTemplate is invalid (Field required)",
+                "the resource 'a://b[2J' is skipped: it has hidden characters or spaces, or is too long",
+                "a prompt is skipped: name is invalid (Field required)",
+                "more of its entries are skipped",
             )
         ]
         await connection.close()
@@ -266,7 +266,7 @@ BODIES = {
     "a compressed body": ("application/json", [gzip.compress(b"x" * 200_000)], f"attack: {TOO_LARGE}"),
     "a line": ("text/event-stream", [b"data: ", *[b"x" * 1000] * 200], f"{ENDED}: {TOO_LARGE}"),
     "lines of one event": ("text/event-stream", [b"data: xxx\n" * 1000] * 20, f"{ENDED}: {TOO_LARGE}"),
-    "nested too deep": ("application/json", [b"[" * 1000], "attack: it is no valid message"),
+    "nested too deep": ("application/json", [b"[" * 1000], "attack: it is not a valid message"),
 }
 
 

@@ -47,7 +47,7 @@ def test_resources_and_prompts():
 def test_a_server_that_is_not_there():
     async def scenario() -> None:
         offers = Offers(Connection(McpServer("t", "no-such-program"), {}))
-        with pytest.raises(McpError, match="MCP server t is not there: there is no program 'no-such-program'"):
+        with pytest.raises(McpError, match="MCP server t is not available: there is no program 'no-such-program'"):
             await offers.prompts()
 
     asyncio.run(scenario())

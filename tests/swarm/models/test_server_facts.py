@@ -79,7 +79,7 @@ def test_a_session_uses_the_real_window_and_says_that_tools_are_missing(server: 
         events = [event async for event in session.run_turn("hi")]
         events += [event async for event in session.run_turn("again")]
         warnings = [event.text for event in events if isinstance(event, Warned)]
-        assert [text for text in warnings if "has no tools" in text] == warnings[:1]
+        assert [text for text in warnings if "does not support tools" in text] == warnings[:1]
         assert model.context_window == 2048
         await session.close()
         await model.close()

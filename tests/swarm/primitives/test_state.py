@@ -153,13 +153,13 @@ def test_what_cannot_be_computed():
         def nothing() -> int:
             return 1
 
-    with pytest.raises(DefinitionError, match="'untyped' does not say what it returns"):
+    with pytest.raises(DefinitionError, match="'untyped' has no return annotation"):
 
         @computed(basket)
         def untyped(basket):
             return basket
 
-    with pytest.raises(DefinitionError, match="'total' is computed of 'basket', which is not among its states"):
+    with pytest.raises(DefinitionError, match="'total' is computed from 'basket', which is not defined before it"):
         Swarm("shop", [Agent("till")], states=[total, price])
 
 

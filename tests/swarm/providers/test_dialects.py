@@ -119,7 +119,7 @@ async def converse(
     try:
         for question in questions:
             events = [event async for event in session.run_turn(question)]
-            warnings += [event.text for event in events if isinstance(event, Warned) and "another one" in event.text]
+            warnings += [event.text for event in events if isinstance(event, Warned) and "another form" in event.text]
     finally:
         await session.close()
         await model.close()

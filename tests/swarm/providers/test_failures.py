@@ -430,7 +430,7 @@ def test_a_proxy_that_wants_a_password_is_named(monkeypatch: pytest.MonkeyPatch)
     thread.join()
     server.server_close()
     assert events == []
-    assert f"HTTP_PROXY={proxy} wants a user and a password" in str(raised)
+    assert f"HTTP_PROXY={proxy} requires a user and a password" in str(raised)
 
 
 def test_a_model_that_does_not_fit_into_memory_is_not_asked_for_again(server: ModelServer):

@@ -112,7 +112,7 @@ def test_every_field_and_matcher_is_tried():
         ({"matches": ["a", "("]}, "'matches' is not a regular expression"),
         ({"json": {"a[x]": 1}}, "'a[x]' is not a path"),
         ({"json": {"a": {"$contians": 1}}}, "unknown matcher '$contians'; did you mean '$contains'?"),
-        ({"states": {"a": {"$min": 1, "b": 2}}}, "'$min' stands beside 'b'"),
+        ({"states": {"a": {"$min": 1, "b": 2}}}, "'$min' is next to 'b'"),
         ({"states": {"a": {"$min": "1"}}}, "'$min' is '1', expected a number"),
         ({"states": {"a": [{"$type": "int"}]}}, "'$type' is 'int', expected one of text"),
         ({"schema": {"type": "strin"}}, "the JSON schema cannot be used"),

@@ -126,5 +126,5 @@ def test_a_line_that_a_full_disk_cuts_off_is_told_and_costs_no_other(tmp_path: P
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/full")], ids=["pipe", "device"])
 def test_a_cassette_that_is_no_file_is_refused(tmp_path: Path, make: Callable[[Path], None]):
     make(tmp_path / "m.ndjson")
-    with pytest.raises(TranscriptError, match="cannot be written: it is no regular file"):
+    with pytest.raises(TranscriptError, match="cannot be written: it is not a regular file"):
         Cassette(tmp_path, "m").add(("a", 1, 1), TimedAnswer(Answer("one"), 1.0))

@@ -80,5 +80,5 @@ def test_a_step_on_a_shared_line_cannot_be_edited(text):
 
 def test_steps_of_two_conversations_cannot_be_edited():
     text = "conversations:\n  - steps: &s\n      - user: hi\n  - steps: *s\n"
-    with pytest.raises(TranscriptError, match=r"t\.yaml, line 4: its steps stand in another conversation too"):
+    with pytest.raises(TranscriptError, match=r"t\.yaml, line 4: its steps are shared with another conversation"):
         record_answers(text.encode(), PATH, {})

@@ -114,13 +114,13 @@ GOOD = "conversations:\n  - name: a\n    steps:\n      - user: hi\n      - expec
         ("name: a", "nam: a", "line 2: unknown key 'nam'; did you mean 'name'?"),
         ("conversations", "conversation", "line 1: unknown key 'conversation'; did you mean 'conversations'?"),
         ("user: hi", "usr: hi", "line 4: unknown step 'usr'; did you mean 'user'?"),
-        ("expect: {", "expect: {contains: '', ", "'contains' is empty, which every turn meets"),
+        ("expect: {", "expect: {contains: '', ", "'contains' is empty, so every turn passes"),
         ("user: hi", "input: hi", "line 4: unknown step 'input'; did you mean 'user'?"),
         ("user: hi", "user: {text: hi, images: cat.png}", "line 4: 'images' is 'cat.png', expected a list of paths"),
         ("user: hi", "user: 5", "line 4: 'user' is 5, expected a text (in quotes if"),
         ("user: hi", "user: {text: hi,\n         tex: x}", "line 5: unknown field 'tex' in a 'user'"),
         ("refused", "\n         contains: a,\n         refusd", "line 7: unknown field 'refusd' in an 'expect'"),
-        ("refused", "turn: 2, refused", "line 5: 'turn' is 2, but it is about the turn before it, which is 1"),
+        ("refused", "turn: 2, refused", "line 5: 'turn' is 2, but the line is about turn 1"),
         ("name: a", "tags: [a b]", "the tag 'a b' is not a word"),
         ("steps:\n", "steps: 5\n    id:\n", "line 3: 'steps' is 5"),
         ("name: a", "parameters: [{a: 1}, {b: 1}]", "line 2: the rows of 'parameters' differ in a, b"),
@@ -212,5 +212,5 @@ def test_of_a_folder_only_yaml_with_tests_is_taken(tmp_path):
 @pytest.mark.parametrize("name", ["pipe.yaml", "pipe.jsonl"])
 def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str):
     os.mkfifo(tmp_path / name)
-    with pytest.raises(TranscriptError, match="is no regular file"):
+    with pytest.raises(TranscriptError, match="is not a regular file"):
         asyncio.run(read_conversations(tmp_path / name))

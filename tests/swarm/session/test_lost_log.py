@@ -135,7 +135,7 @@ def test_records_not_in_memory_are_reported_as_gone(backend_url: str) -> None:
         for number in range(60):
             await say(session, f"{number} {'word ' * 40}")
         await flush(backend)
-        with pytest.raises(LogLost, match=r"are stored again.*are gone"):
+        with pytest.raises(LogLost, match=r"are stored again.*are lost"):
             await say(session, "bye")
         await say(session, "bye")
         records = await records_of(backend)
@@ -303,7 +303,7 @@ def test_a_held_answer_survives_a_log_that_cannot_be_restored_at_once() -> None:
         backend.fail_at = backend.commits + 3
         with pytest.raises(BackendUnavailable):
             await say(session, "bye")
-        with pytest.raises(LogLost, match="are gone"):
+        with pytest.raises(LogLost, match="are lost"):
             await say(session, "bye")
         await say(session, "bye")
         records = await records_of(backend.inner)

@@ -151,9 +151,9 @@ def test_nobody_comes_in_time_or_it_is_closed() -> None:
     now = datetime.now(UTC)
     day = ("mo", "tu", "we", "th", "fr", "sa", "su")[(now.weekday() + 3) % 7]
     late, _ = asyncio.run(run(shop(timeout=0.01), by_hand=False))
-    assert "nobody of support came within 0.01 s" in late[-1]
+    assert "nobody from support came within 0.01 s" in late[-1]
     refused, _ = asyncio.run(run(shop(hours=f"{day} 09:00-17:00", timezone="UTC"), by_hand=False))
-    assert f"nobody of support is there now; the hours are {day} 09:00-17:00 UTC" in refused[-1]
+    assert f"support is not available now; the hours are {day} 09:00-17:00 UTC" in refused[-1]
     closed, _ = asyncio.run(run(shop(hours=f"{day} 09:00-17:00", timezone="UTC"), by_hand=True))
     assert "the hours are" in closed[-1]
 
@@ -347,10 +347,10 @@ def test_a_call_that_a_dead_process_left_is_not_repeated() -> None:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"hours": "mo-fr 9-17"}, "'mo-fr 9-17' are not understood"),
-        ({"hours": "mo-xx 09:00-17:00"}, "are not understood"),
-        ({"hours": "mo 17:00-09:00"}, "are not understood"),
-        ({"hours": "mo 25:00-26:00"}, "are not understood"),
+        ({"hours": "mo-fr 9-17"}, "'mo-fr 9-17' cannot be read"),
+        ({"hours": "mo-xx 09:00-17:00"}, "cannot be read"),
+        ({"hours": "mo 17:00-09:00"}, "cannot be read"),
+        ({"hours": "mo 25:00-26:00"}, "cannot be read"),
         ({"timezone": "Mars/Base"}, "unknown time zone 'Mars/Base'"),
         ({"timeout": 0}, "timeout is 0, expected seconds above 0"),
         ({"model": "x"}, "has model, but is a person"),

@@ -429,7 +429,7 @@ def test_a_context_that_stays_too_long_is_an_error():
         )
         async with await open_session(open_backend("memory:"), model) as session:
             # With nothing to leave out there is no second request, and the window stays.
-            with pytest.raises(ContextTooLong, match=r"too long\. Nothing more can be left out"):
+            with pytest.raises(ContextTooLong, match=r"too long\. Nothing more can be dropped"):
                 await say(session, "one")
             await say(session, "two")
             with pytest.raises(ContextTooLong, match="still"):

@@ -96,7 +96,7 @@ def test_what_tools_and_users_did_stays(desk):
         assert await desk.names(RYE, BUN, BAGUETTE) == expected
         assert desk.reported == []
         assert await desk.names(Bread("rye bread", 2.0), Bread("raisin bun", 2.0), BAGUETTE) == expected
-        assert "2 changed here and in the definition keep your version" in desk.reported[0]
+        assert "2 changed here and in the definition: your version is kept" in desk.reported[0]
         assert "swarmchat storage reload breads" in desk.reported[0]
         assert await desk.names(BAGUETTE) == expected
         update = await desk.open(RYE, BUN).follow(force=True, dry_run=True)
@@ -134,7 +134,7 @@ def test_another_index_or_embedder_is_reported_and_used(desk):
         other = NgramEmbedder(32)
         assert [hit.item for hit in await desk.open(RYE, BUN, **by_price, embedder=other).search("raisin bun")] == [BUN]
         assert desk.reported[1:] == [
-            "storage breads: the embedder was ngram-1-64 and is ngram-1-32: the next search embeds all items"
+            "storage breads: the embedder changed from ngram-1-64 to ngram-1-32: the next search embeds all items"
         ]
 
     desk(scenario)
@@ -217,7 +217,7 @@ def test_of_older_items_a_changed_or_removed_one_is_reported_and_reloaded(desk):
     async def scenario(desk: Desk) -> None:
         await before(desk.backend, Bread("rye bread", 9.0), BUN)
         assert await desk.names(RYE, BUN, BAGUETTE) == prices(Bread("rye bread", 9.0), BUN)
-        assert "1 changed here and in the definition keep your version; 1 of the definition are" in desk.reported[0]
+        assert "1 changed here and in the definition: your version is kept; 1 of the definition are" in desk.reported[0]
         update = await desk.open(RYE, BUN, BAGUETTE).follow(force=True)
         assert (update.added, update.changed, update.removed) == (1, 1, 0)
         assert await desk.names(RYE, BUN, BAGUETTE) == prices(RYE, BUN, BAGUETTE)

@@ -147,7 +147,7 @@ def test_the_user_is_asked_one_question_at_a_time_and_time_stands_still():
     [
         ((), "Error: nobody can be asked here (Which colour?): this needs a person at a terminal"),
         ((None,), "Error: the user did not answer: Which colour?"),
-        (("green",), "Error: the answer of the user cannot be used: 'green' is not one of red, blue"),
+        (("green",), "Error: the user's answer is invalid: 'green' is not one of red, blue"),
     ],
 )
 def test_no_answer_of_the_user(answers, words):

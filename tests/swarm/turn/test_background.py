@@ -207,7 +207,7 @@ def test_a_task_that_is_stopped_or_whose_process_ends_is_said_so_and_can_be_star
         await gate.asked.wait()
         await session.tasks.stop("b1")
         assert mails(await received(session)) == [("worker, task b1", "Stopped by the user: One.", False)]
-        with pytest.raises(TaskError, match="task 'b1' does not run; running: none"):
+        with pytest.raises(TaskError, match="task 'b1' is not running; running: none"):
             await session.tasks.stop("b1")
         gate.asked.clear()
         await session.tasks.again("b1")

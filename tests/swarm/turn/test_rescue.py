@@ -222,7 +222,7 @@ def test_thoughts_that_used_up_the_limit_are_an_error_and_no_fault(text):
 
 
 def test_an_answer_that_the_provider_withholds_is_an_error_and_no_fault():
-    with pytest.raises(ModelRefused, match="a content filter of the provider held the whole answer"):
+    with pytest.raises(ModelRefused, match="the provider's content filter withheld the whole answer"):
         turn([Answer("", finish="content_filter"), "Here I am."])
 
 
