@@ -6,7 +6,7 @@ from itertools import groupby
 
 from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
-from swarmchat.swarm.parsing.call_finder import Leak
+from swarmchat.swarm.parsing.call_values import Leak
 from swarmchat.swarm.parsing.formats import STATEMENT
 
 _QUOTES = "\"'“‘„‚«"
@@ -29,6 +29,11 @@ _CONDITIONAL = lazy_pattern(
 )
 _ABOUT_MARKUP = lazy_pattern(
     r"\b(?:html|xml|markup|markdown|entit(?:y|ies)|escap\w+|tags?|templates?|brackets?|source code)\b", re.IGNORECASE
+)
+
+
+_MARKUP = lazy_pattern(
+    r"\s*(?:[{\[\"<|]|[*_]{0,2}(?:assistant|ai|bot|tool|client|user|agent|human)[*_]{0,2}:)", re.IGNORECASE
 )
 
 
@@ -68,6 +73,11 @@ class LineContext:
             or (self.last and self.last in _QUOTES)
             or self.indented
         )
+
+    @property
+    def is_markup(self) -> bool:
+        """Whether the line is markup or the line of a role, or what comes next is part of a word."""
+        return _MARKUP.match(self._start) is not None or self.last.isalnum() or self.last in tuple("({[<=_")
 
     def note(self, text: str, call: bool = False) -> None:
         """Take the next piece of text; ``call`` says that it is no line of a program, whatever it looks like."""

@@ -83,7 +83,7 @@ _WORD_BEGINNINGS = beginnings(
         *("json", "tool_code", "tool_calls", "function_call", "function call", _QUALIFIED),
     )
 )
-PYTHONIC, YAML = "pythonic", "YAML"
+PYTHONIC, YAML, NARRATED = "pythonic", "YAML", "narrated call"
 
 
 class LineCallParser(CallParser):
@@ -91,7 +91,7 @@ class LineCallParser(CallParser):
 
     def __init__(self, text: str, final: bool, toolset: Toolset, whole: bool) -> None:
         super().__init__(text, final, toolset)
-        self._whole = whole
+        self.whole = whole
         self._named: str | None = None
 
     def watch(self, objects: int, key: str, value: object) -> bool:
@@ -113,7 +113,7 @@ class LineCallParser(CallParser):
             )
         if key in NAME_KEYS and isinstance(value, str):
             self._named = self.toolset.resolve(value)
-            may_be_unknown = self._whole and key in _UNKNOWN_KEYS and _IDENTIFIER.fullmatch(value) is not None
+            may_be_unknown = self.whole and key in _UNKNOWN_KEYS and _IDENTIFIER.fullmatch(value) is not None
             return may_be_unknown or self.toolset.resolve(value) is not None or value.endswith(PARALLEL)
         return key != "type" or value in TYPES
 
@@ -142,7 +142,7 @@ class LineCallParser(CallParser):
                     return "the tool's tags", [ParsedCall(self.text[start + 1 : end], None, True)], len(self.text)
                 return "the tool's tags", *self.tags(start)
             return "the tool's tags", *self.element(self.text[start + 1 : end], end)
-        in_yaml = self.yaml(start, False) if first in "acfnrt" or (first == "-" and self._whole) else None
+        in_yaml = self.yaml(start, False) if first in "acfnrt" or (first == "-" and self.whole) else None
         if in_yaml:
             return YAML, *in_yaml
         label = self._call_label(start) if first in "*ATFCUEIRatfcueir" else None
@@ -257,7 +257,7 @@ class LineCallParser(CallParser):
         if name is None:
             raise NotACall(position)
         is_known, has_colon = self.toolset.resolve(name[1]) is not None, ":" in label[0]
-        if not is_known and not (self._whole and has_colon):
+        if not is_known and not (self.whole and has_colon):
             raise NotACall(position)
         bracketed = self.match(_IN_BRACKETS, _IN_BRACKETS_START, name.end())
         if bracketed and is_known:

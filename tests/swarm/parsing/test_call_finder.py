@@ -7,7 +7,7 @@ import pytest
 from filtering import filter_text
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmchat.swarm.parsing.call_finder import Leak
+from swarmchat.swarm.parsing.call_values import Leak
 from swarmchat.swarm.parsing.formats import CONTROL, HARMONY, OPENERS, THOUGHT_ENDS, THOUGHTS, functionary
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
 from swarmchat.swarm.tools.tool import tool
@@ -331,7 +331,6 @@ def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: s
         '[{"name": "find_fact", "wing": 1}]',
         'You can use find_fact(about="x") for that.',
         "find_fact is a tool.",
-        "find_fact(about=fact)",
         "find_fact(abut='x')",
         "```python\nimport facts\nfind_fact(about='x')\n```",
         "```python\nresult = find_fact(about='x')\n```",
@@ -357,7 +356,6 @@ def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: s
         "<find_fact><b>x</b></find_fact>",
         "<add><b>1</b></add>",
         "json\n{}",
-        "print(find_fact(about='x'))",
         "function call: see below",
         ">>>find_fact\n>>> 1",
         ">>> find_fact(about='x')",

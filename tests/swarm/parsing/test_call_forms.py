@@ -8,7 +8,7 @@ from corpus_tools import TOOLSET
 from filtering import MeasuredFilter, filter_text
 from swarmchat.swarm.models.base import TextChunk
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
-from swarmchat.swarm.parsing.call_finder import Leak
+from swarmchat.swarm.parsing.call_values import Leak
 
 ARGUMENTS = '{"city": "Paris"}'
 CALL = f'{{"name": "get_weather", "arguments": {ARGUMENTS}}}'
