@@ -149,7 +149,9 @@ class CallFinder:
         ``first`` says that the answer has no text before it: then JSON may name an unknown tool.
         """
         parser = LineCallParser(text, final, self.toolset, first)
-        fenced = text[start : start + 1] in "`~"
+        fenced = text.startswith(("```", "~~~"), start)
+        if not fenced and not final and text[start:] in ("`", "``", "~", "~~"):
+            raise NeedMore
         try:
             format_name, parsed, end = parser.fenced(start) if fenced else parser.unframed(start)
             if code and not fenced and format_name == PYTHONIC:

@@ -5,12 +5,21 @@
 """
 
 import re
+from contextlib import suppress
 
 from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.call_parser import ARGUMENTS_LABEL, ARGUMENTS_LABEL_START, CallParser
-from swarmchat.swarm.parsing.call_values import ARGUMENT_KEYS, ParsedCall, read_whole
-from swarmchat.swarm.parsing.formats import CALL_VERB, DRESS_WORDS, beginnings
-from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, read_string
+from swarmchat.swarm.parsing.call_values import (
+    API_KEYS,
+    ARGUMENT_KEYS,
+    CALL_KEYS,
+    KNOWN_KEYS,
+    ParsedCall,
+    nested_calls,
+    read_whole,
+)
+from swarmchat.swarm.parsing.formats import CALL_VERB, CLOSERS, DRESS_WORDS, beginnings
+from swarmchat.swarm.parsing.lenient_json import MORE, NeedMore, NotACall, parse_loose, read_string
 from swarmchat.swarm.parsing.line_calls import NARRATED, PYTHONIC, LineCallParser
 from swarmchat.swarm.tools.toolset import Toolset
 
@@ -25,27 +34,34 @@ _IDENTIFIER_START = rf"(?:{_IDENTIFIER}|[A-Z]|Too?|Func?t?i?o?|Cal?|Act?i?o?)"
 _TYPE = r"(?:[ ]?:[ ]?(?:str|dict|list|any|int|float|object|string)\b)?[ ]?"
 _SIGNS = r"\[\](){}<>*_~`\"'|=$\#@/!%.:+•–—→\u2190-\u2bff\U0001f300-\U0001faff\ufe0f\u200b\ufeff-"
 _TOKEN = lazy_pattern(
-    rf"""\s{{1,3}}|<[/|]?[A-Za-z][\w:-]{{0,40}}[|]?>|(?P<variable>{_IDENTIFIER}){_TYPE}=(?![=>])
+    rf"""\s{{1,3}}|<[/|｜]?[A-Za-z][\w:▁-]{{0,40}}[|｜]?>|(?P<variable>{_IDENTIFIER}){_TYPE}=(?![=>])
     |(?P<opener>{_IDENTIFIER}(?:\.\w{{1,40}}){{0,3}})\(|(?i:{_WORDS})(?![\w'-])
-    |\([\w-]{{3,60}}\)(?=[ ]?:)|\d{{1,2}}:(?=\s)|[{_SIGNS}]""",
+    |(?P<id>\([\w-]{{3,60}}\)(?=[ ]?:))|\d{{1,2}}[.):](?=\s)|[{_SIGNS}]""",
     re.VERBOSE,
 )
 _TOKEN_START = lazy_pattern(
     rf"""(?:{_IDENTIFIER_START}(?:(?:\.\w{{0,40}}){{0,3}}|[ ]?(?::[ ]?[a-z]{{0,6}})?[ ]?=?)
-    |\([\w-]{{0,60}}\)?[ ]?|\d{{1,2}}:?|<[/|]?[\w:|-]{{0,43}})\Z""",
+    |\([\w-]{{0,60}}\)?[ ]?|\d{{1,2}}[.):]?|<[/|｜]?[\w:▁-]{{0,41}}[|｜]?)\Z""",
     re.VERBOSE,
 )
+# No sentence, and no block of code.
+_BEFORE_BREAK = lazy_pattern(r"(?!i\b)[^\w.`]*(?:[\w▁]+[^\w.`]+){0,2}[\w▁]*[^\w.`]*", re.IGNORECASE)
+_THOUGHT = lazy_pattern(r"(?:\*{0,2}Question:[^\n]{0,400}\n\s*)?\*{0,2}Thoughts?\*{0,2}:")
+_THOUGHT_START = lazy_pattern(
+    r"(?:\*{0,2}Q[a-z]{0,7}(?::[^\n]{0,400}(?:\n\s*)?)?)?\*{0,2}(?:T(?:h(?:o(?:u(?:g(?:h(?:ts?\*{0,2})?)?)?)?)?)?)?\Z"
+)
+_LINE, _LONGEST_THOUGHT = lazy_pattern(r"\n\s*(?=\S)"), 1500
 _LETTERS = lazy_pattern(r"[A-Za-z][\w'-]{0,20}\Z")
 _QUOTES = lazy_pattern(r"[`\"']|<(?:b|i|em|strong|li|p|td|pre|kbd|a|span|div|h\d)>")
 """What a line begins with that shows a text, and need not mean it."""
 _LIST = lazy_pattern(r"(?:[-*+•–—]|\d{1,2}[.):])\s|>|\|")
-"""What the lines of lists, quotations and tables begin with."""
+"""What the lines of lists, quotations and tables begin with: Python in them is a text that one reads."""
 _SAYS_CALL = lazy_pattern(rf"(?i:\b(?:{CALL_VERB}|(?:tool|function|api)[ _-]?(?:calls?|use|invocation|request))\b)")
 _CALLS = lazy_pattern(r"(?i:call|tool|func|invoke|exec|run|dispatch)")
 _NAME = lazy_pattern(r"[A-Za-z_][\w.:-]{0,99}")
 # What may stand between the name and its arguments: closing signs, an id, words for a call, a colon or an arrow.
 _AFTER_NAME = lazy_pattern(
-    r"""[*_`"'\])~]{0,6}(?:[ ]?\([\w-]{3,60}\))?(?:[ ](?:tool|function)[ _]?calls?)?[ \t*]{0,9}
+    r"""[*_`"'\])~]{0,6}(?:[ ]?\([\w-]{3,60}\))?(?:[ ](?:tool|function)[ _]?calls?)?(?:[ ]?json)?[ \t*]{0,9}
     (?:[:,;=|]|[=-]{1,2}>|→)?[ \t]{0,3}(?:\r?\n[ \t]{0,9}){0,2}""",
     re.VERBOSE,
 )
@@ -56,14 +72,20 @@ _AFTER_NAME_START = lazy_pattern(
 )
 _FENCE = lazy_pattern(r"`{1,3}(?:[\w-]{0,20}[ \t]*\n\s{0,9})?(?=\{)")
 _FENCE_START = lazy_pattern(r"`{1,3}(?:[\w-]{0,20}[ \t]*\n?\s{0,9})\Z")
-_PAIR = lazy_pattern(r"(?:with[ ]|--)?(?P<key>[A-Za-z_]\w{0,99})(?:[ ]?[=:][ ]?|(?<=\w)[ ](?=\S))")
-_PAIR_START = lazy_pattern(r"(?:w?i?t?h?|with[ ]|-{1,2})?(?:[A-Za-z_]\w{0,99})?[ ]?[=:]?[ ]?\Z")
+_NEAR = 600
+"""Characters of JSON in which the name of a tool stands, if it has a call in it."""
+_STRINGS = lazy_pattern(r"[\"']([\w.:/-]{2,100})(?:[\"'(])")
+_MEMBERS = lazy_pattern(rf"([\"'])(?:{'|'.join(sorted(CALL_KEYS))})\1[ ]?:")
+_MEMBERS_END = lazy_pattern(r"\s*\n(?:[ \t]*\r?\n|[ \t]*`{3})")
+_TYPES = ("str", "int", "float", "bool", "list", "dict", "string", "integer", "number", "boolean", "None", "Optional")
+_PAIR = lazy_pattern(r"(?:with[ ]|--?|-[ ])?(?P<key>[A-Za-z_]\w{0,99})(?:[ ]?[=:][ ]?|(?<=\w)[ ](?=\S))")
+_PAIR_START = lazy_pattern(r"(?:w?i?t?h?|with[ ]|-{1,2}[ ]?)?(?:[A-Za-z_]\w{0,99})?[ ]?[=:]?[ ]?\Z")
 _STRING = lazy_pattern(r"([\"'])[^\"'\n]{1,200}\1[ \t]*(?=\r?\n|\Z)")
 _IN_BRACKETS, _IN_BRACKETS_START = lazy_pattern(r"\[([^\[\]\n]{1,300})\]"), lazy_pattern(r"\[[^\[\]\n]{0,300}\Z")
 _UNQUOTED, _UNQUOTED_START = lazy_pattern(r"\(([^()\"'\n]{1,300})\)"), lazy_pattern(r"\([^()\"'\n]{0,300}\Z")
-_TAG_END = r"</?[|]?[A-Za-z][\w:|-]{0,40}>"
+_TAG_END = r"(?:<[/|｜]{0,2}[A-Za-z][\w:▁-]{0,40}[|｜]?>|tool▁[a-z▁]{1,20})"
 _SUFFIX = lazy_pattern(
-    rf"(?:[)\]}}>*_~`\"'|;,.!:]|{_TAG_END}|[ \t]|(?:->|=>|→)[^\]\n]{{0,200}}(?=\])|\n\*{{5,80}}|\s{{1,9}}{_TAG_END})*+"
+    rf"(?:[)\]}}>*_~`\"'|,.!:]|;(?=\s|\Z)|{_TAG_END}|[ \t]|(?:->|=>|→)[^\]\n]{{0,200}}(?=\])|\n\*{{5,80}}|\s{{1,9}}{_TAG_END})*+"
 )
 _SUFFIX_START = lazy_pattern(r"[)\]}>*_~`\"'|;,.!: \t]*+\s*+(?:<[/|\w:-]{0,43}|(?:-|=|->|=>|→)[^\]\n]{0,200})?\Z")
 _CLOSING, _CLOSING_START = lazy_pattern(r"[)\]}>*_~`]{1,4}"), lazy_pattern(r"[)\]}>*_~`]{0,4}\Z")
@@ -78,10 +100,17 @@ _WORD = lazy_pattern(r"[\w-]{2,64}")
 class DressedCallParser(LineCallParser):
     """Parses calls in dress. Only those of offered tools count."""
 
+    _acts = False
+    """Whether what is read now is the model's action, so that a program in it is one too."""
+
     def dressed(self, start: int) -> tuple[str, list[ParsedCall], int, bool]:
         """Read the call in dress at ``start``; last, whether it may be a line of a program, or is quoted."""
+        if self.match(_THOUGHT, _THOUGHT_START, start):
+            return *self._behind_thought(start), False
+        if self.at("[[ ## ", start):
+            return *self._fields(start), False
         position, variable, opener = start, "", ""
-        while (core := self._core(position, opener, position == start)) is None:
+        while (core := self._core(position, opener, self.text[start:position])) is None:
             word = None if self.final else _LETTERS.match(self.text, position)
             if word and word[0].lower() in _WORD_BEGINNINGS:
                 raise NeedMore
@@ -89,11 +118,15 @@ class DressedCallParser(LineCallParser):
             if token is None:
                 raise NotACall(start + 1)
             variable, opener = token["variable"] or variable, token["opener"] or opener
-            position = token.end()
+            if "\n" in token[0] and not _BEFORE_BREAK.fullmatch(self.text, start, position):
+                raise NotACall(start + 1)
+            is_name = token["id"] and self.toolset.resolve(token["id"][1:-1])
+            position = position + 1 if is_name else token.end()
         format_name, calls, end, inner = core
         dress = self.text[start:position]
         is_quoted = _QUOTES.match(dress) is not None
-        if _LIST.match(dress) or (is_quoted and not self.whole):
+        is_in_list = _LIST.match(dress) and (format_name == PYTHONIC or _WORD.search(dress))
+        if is_in_list or (is_quoted and not self.whole):
             raise NotACall(start + 1)
         may_be_program = format_name == PYTHONIC and bool(dress) and not _CALLS.search(opener)
         if dress[:1] in tuple("([{*_~<") and _SAYS_CALL.search(dress) and (closing := self._closing(end)):
@@ -105,12 +138,47 @@ class DressedCallParser(LineCallParser):
             calls = [ParsedCall(call.name, call.arguments, True, call.explicit) for call in calls]
         return format_name, calls, self._statements(closing, variable.strip()), is_quoted or may_be_program
 
+    def _behind_thought(self, start: int) -> tuple[str, list[ParsedCall], int]:
+        """Read a call that follows a line of ReAct's that begins with ``Thought:``."""
+        for line in _LINE.finditer(self.text, start, start + _LONGEST_THOUGHT):
+            position = line.end()
+            if self.text.startswith("Final", position):
+                break
+            with suppress(NotACall):
+                self._acts = True
+                if self.at("```", position):
+                    return "ReAct", *self.fenced(position)[1:]
+                with suppress(NotACall):
+                    return "ReAct", *self.unframed(position)[1:]
+                return "ReAct", *self.dressed(position)[1:3]
+        else:
+            self.need(len(self.text) if len(self.text) < start + _LONGEST_THOUGHT else 0)
+        raise NotACall(start + 1)
+
+    def _fields(self, start: int) -> tuple[str, list[ParsedCall], int]:
+        """Read the fields of DSPy's ReAct, which name a tool and its arguments."""
+        completed = self.text.find("[[ ## completed ## ]]", start)
+        if completed < 0:
+            self.need(len(self.text))
+        end = len(self.text) if completed < 0 else completed + len("[[ ## completed ## ]]")
+        texts = dict(
+            re.findall(
+                r"\[\[ ## \w*?(tool_name|tool_args) ## \]\]\s*(.*?)\s*(?=\[\[ ##|\Z)", self.text[start:end], re.DOTALL
+            )
+        )
+        name, arguments = texts.get("tool_name", ""), texts.get("tool_args", "")
+        if self.toolset.resolve(name) is None:
+            raise NotACall(start + 1)
+        parsed = parse_loose(arguments) if arguments else None
+        return DRESSED, [ParsedCall(name, arguments, parsed is None or parsed.broken, True)], end
+
     def _in_fence(self, position: int) -> tuple[list[ParsedCall], int]:
         try:
             return super()._in_fence(position)
         except NotACall:
-            _, calls, end, may_be_program = self.dressed(position)
-            if may_be_program:
+            format_name, calls, end, waits = self.dressed(position)
+            is_program = waits and format_name == PYTHONIC and not self._acts
+            if is_program or (calls[0].broken and self.text[position] in "{["):
                 raise
             return calls, end
 
@@ -133,10 +201,12 @@ class DressedCallParser(LineCallParser):
             position = statement.end()
         return position
 
-    def _core(self, position: int, opener: str, is_first: bool) -> tuple[str, list[ParsedCall], int, str] | None:
+    def _core(self, position: int, opener: str, dress: str) -> tuple[str, list[ParsedCall], int, str] | None:
         """Read a call without its dress: its format, the calls, where they end, and the dress within; or ``None``."""
         self.need(position)
         first, following = self.text[position : position + 1], self.text[position + 1 : position + 2]
+        if not dress and (members := _MEMBERS.match(self.text, position)):
+            return DRESSED, *self._members(members.start()), ""
         if first and first in "\"'" and following == "{":
             string = read_string(self.text, position, self.final)
             calls, end = CallParser(str(string.value), True, self.toolset).json(0, self.watch)
@@ -145,9 +215,12 @@ class DressedCallParser(LineCallParser):
             return DRESSED, calls, string.end, ""
         if first and first in "[{":
             after = self.space(position + 1)
-            if self.text[after : after + 1] in (("{",) if first == "[" else ('"', "'", "“", "‘")):
-                self._named = None
-                return DRESSED, *self.json(position, self.watch), ""
+            inside = self.text[after : after + 1]
+            if first == "[" and inside == '"':
+                name = str(read_string(self.text, after, self.final).value)
+                inside = "{" if self.toolset.resolve(name) else ""
+            if inside in (("{",) if first == "[" else ('"', "'", "“", "‘")):
+                return DRESSED, *self._json(position), ""
         match = _NAME.match(self.text, position)
         if match is None:
             return None
@@ -161,7 +234,46 @@ class DressedCallParser(LineCallParser):
             return None
         if is_called:
             return PYTHONIC, *self._called(name, end), ""
-        return self._with_arguments(name, end, opener, is_first)
+        return self._with_arguments(name, end, opener, dress)
+
+    def _json(self, position: int) -> tuple[list[ParsedCall], int]:
+        """Read JSON that has a call in it, of whichever API; the tool's name stands near its beginning."""
+        self._named = None
+        with suppress(NotACall):
+            return self.json(position, self.watch)
+        near = _STRINGS.finditer(self.text, position, position + _NEAR)
+        if not any(self.toolset.resolve(text[1]) for text in near) and len(self.text) - position >= _NEAR:
+            raise NotACall(position)
+        value, end, broken, _ = parse_loose(self.text, position, self.final, self._watch_any, CLOSERS)
+        calls = nested_calls(value, broken, self.toolset.resolve, self.properties)
+        if not calls:
+            raise NotACall(position)
+        return calls, end
+
+    def _watch_any(self, objects: int, key: str, value: object) -> bool:
+        """Tell whether an object with this key and value may have a call in it; see ``Watch``."""
+        if objects > 1:
+            return True
+        if value is MORE:
+            return any(name.startswith(key) for name in KNOWN_KEYS | API_KEYS)
+        if key == "name" and isinstance(value, str):
+            return self.toolset.resolve(value) is not None
+        return key in KNOWN_KEYS or key in API_KEYS
+
+    def _members(self, position: int) -> tuple[list[ParsedCall], int]:
+        """Read the members of a JSON object that has lost its braces, up to a blank line or the end of its block."""
+        ending = _MEMBERS_END.search(self.text, position)
+        if ending is None:
+            self.need(len(self.text))
+        end = ending.start() if ending else len(self.text)
+        content = self.text[position:end].rstrip(" \t\r\n,;")
+        for spelling in (f"{{{content}}}", f"{{{content}", f"{{{content.rstrip('}')}}}"):
+            with suppress(NotACall):
+                parsed = parse_loose(spelling)
+                calls = nested_calls(parsed.value, parsed.broken, self.toolset.resolve, self.properties)
+                if calls and (parsed.end == len(spelling)):
+                    return calls, end
+        raise NotACall(position)
 
     def _called(self, name: str, position: int) -> tuple[list[ParsedCall], int]:
         """Read arguments in round brackets, with values that may have no quotes."""
@@ -171,14 +283,14 @@ class DressedCallParser(LineCallParser):
             unquoted = self.match(_UNQUOTED, _UNQUOTED_START, position)
             if unquoted is None:
                 raise
-            keys = [re.split(r"\s*[=:]", part.strip(), maxsplit=1)[0] for part in unquoted[1].split(",")]
-            if not self.whole or not set(keys) <= self.properties(name).keys() or "=" not in unquoted[1]:
+            is_signature = set(re.split(r"\W+", unquoted[1])) <= {*self.properties(name), *_TYPES, ""}
+            if not self.whole or is_signature:
                 raise
             return [ParsedCall(name, None, True)], unquoted.end()
         return [call], end
 
     def _with_arguments(
-        self, name: str, position: int, opener: str, is_first: bool
+        self, name: str, position: int, opener: str, dress: str
     ) -> tuple[str, list[ParsedCall], int, str]:
         """Read the arguments of ``name``, which ends at ``position``: JSON, in brackets, or as pairs."""
         after = self.match(_AFTER_NAME, _AFTER_NAME_START, position)
@@ -200,9 +312,9 @@ class DressedCallParser(LineCallParser):
         bracketed = self.match(_IN_BRACKETS, _IN_BRACKETS_START, position)
         if bracketed:
             return DRESSED, [self._of_text(name, bracketed[1])], bracketed.end(), ""
-        if not is_first:
-            raise NotACall(position)
         pair = self.match(_PAIR, _PAIR_START, end)
+        if _WORD.search(dress) and not (pair and ("=" in pair[0] or "\n" in inner)):
+            raise NotACall(position)
         is_pair = pair is not None and pair["key"] in self.properties(name) and pair[0].strip(" -") != pair["key"]
         is_flag = pair is not None and pair[0].startswith("--") and pair["key"] in self.properties(name)
         if not is_pair and not is_flag and not _STRING.match(self.text, end):
@@ -230,6 +342,8 @@ def looks_begun(text: str, first: bool, toolset: Toolset) -> bool:
     last = words[-1] if words else ""
     is_named = any(map(toolset.resolve, words)) or (len(last) > 3 and "_" in last and toolset.may_begin(last))
     is_likely = is_named or (_BEGUN.match(text) if first else _BEGUN_SIGN.match(text))
+    if _THOUGHT.match(text):
+        text = text[text.rfind("\n") + 1 :]
     return len(text.strip()) > 1 and bool(is_likely) and _is_open(text)
 
 

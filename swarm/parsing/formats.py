@@ -211,7 +211,7 @@ _LEAST_MARK = 6
 # What a line that is a bare call may begin with, besides a name.
 _LINE_WORDS = (
     "action **action *action assistant commentary analysis to= json tool function name calls command execute invoke run"
-    " api default_api namespace print using use **tool **call **function **name"
+    " api default_api namespace print using use thought question **tool **call **function **name"
 ).split()
 _JSON_KEYS = "name|tool|tool_name|function|function_name|action|tool_calls?|function_call|functionCall|type|id"
 """Keys that the JSON of a call begins with."""
@@ -220,10 +220,12 @@ CALL_VERB = r"(?:call(?:s|ing)?|us(?:e|es|ing)|invok(?:e|es|ing)|execut(?:e|es|i
 DRESS_HEADS = frozenset(
     "call calls calling use uses using invoke invokes invoking execute executes executing run runs running tool"
     " function api action command plugin tool_call tool_calls function_call function_calls tool_code python_tag"
-    " tool_use request query step next suggested i i'm assistant code json output response python await async return"
-    " const let var yield".split()
+    " tool_use request query step next suggested i i'm assistant ai code json output response python await async return"
+    " const let var yield channel".split()
 )
-DRESS_WORDS = DRESS_HEADS | frozenset("answer with a an the this following am is will now to name py bash js".split())
+DRESS_WORDS = DRESS_HEADS | frozenset(
+    "answer with a an the this following am is will now to name commentary begin end sep py bash js".split()
+)
 # What may stand before the words that announce a call: a heading, a symbol.
 DECORATION = r"(?:\#{1,6}|[\u2190-\u2bff\U0001f300-\U0001faff]\ufe0f?)[ \t]{0,3}"
 
@@ -288,7 +290,8 @@ class Marks:
         names = "|".join(map(re.escape, self._names))
         word = rf"(?i:i(?:'m|[ ]am)?[ ])?(?:(?i:{CALL_VERB}|tool|function|api[ ]|action)\b|(?:{names})\b|\w{{0,20}}\Z)"
         json = rf"\{{(?=\s{{0,3}}(?:[\"'](?:{_JSON_KEYS}|\w{{0,20}}\Z)|\Z))"
-        return rf"[(*_~\[]{{1,3}}(?=[ ]?{word})|{json}|[:.!?…][ ](?=[{heads}][\w.]{{0,60}}(?:\(|\Z)|\Z)"
+        harmony = r"(?:assistant)?(?:commentary|analysis)[ ]{0,2}to=(?=[\w.-]|\Z)"
+        return rf"[(*_~\[]{{1,3}}(?=[ ]?{word})|{json}|{harmony}|[:.!?…][ ](?=[{heads}][\w.]{{0,60}}(?:\(|\Z)|\Z)"
 
 
 @lru_cache(_KEPT)
@@ -305,14 +308,15 @@ def _line_start(names: tuple[str, ...]) -> str:
     for word in (*_LINE_WORDS, *DRESS_HEADS, *names):
         letters = word.replace("_", "").replace("-", "")
         for first in {word[:1].lower(), word[:1].upper()}:
-            pairs.setdefault(first, set()).update((letters[1:2].lower(), letters[1:2].upper(), "_", ".", "-", "(", ""))
+            pairs.setdefault(first, set()).update(
+                (" " if len(word) == 1 else "", letters[1:2].lower(), letters[1:2].upper(), "_", ".", "-", "(", "")
+            )
     named = "|".join(
         f"{re.escape(first)}(?:[{re.escape(''.join(sorted(seconds)))}]|\\Z)" for first, seconds in sorted(pairs.items())
     )
-    tags = "".join(sorted({re.escape(name[:1]) for name in names}))
-    brackets = rf"\{{(?=\{{?\s*(?:[\"'“‘\w/#]|\Z))|\[(?=\s*[\w{{]|\s*\Z)|<(?:[{tags}]|\Z)"
+    brackets = r"\{(?=\{?\s*(?:[\"'“‘\w/#]|\Z))|\[(?=\s*[\w{]|\s*\Z)|<(?=[<|｜/]?[A-Za-z{{]|<?[|｜]?\Z)"
     code = r"[a-z_]\w{0,40}(?:(?: ?:[a-z ]{1,8})? ?=(?!=)|[\w.]{0,20}\(|\Z)|[a-z]\w{0,40} ?:?[a-z ]{0,8}\Z"
-    signs = r"[(*_$@/!%\"'=.\u200b\ufeff-]"
+    signs = r"[(*_$>@/!%\"'=.\u200b\ufeff-]|\d{1,2}(?:[.)](?=\s|\Z)|\Z)"
     return rf"[`~]|{brackets}|{signs}|{DECORATION}|{named}|{code}"
 
 

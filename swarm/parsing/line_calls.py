@@ -72,7 +72,8 @@ _LABEL = lazy_pattern(
 _LABEL_START = lazy_pattern(
     r"(?:json|tool_code|tool_calls?|function_call)[ \t]{0,9}(?:\r?\n?|\r?\n\s{0,9})\Z|function call[ \t]{0,3}\n?\Z"
 )
-_KIMI = "<|tool_call_argument_begin|>"
+# What marks the arguments behind a name: a block of code, or a mark of Kimi, DeepSeek, Mistral or GLM.
+_BEFORE_ARGUMENTS = ("```", "<|tool_call_argument_begin|>", "<｜tool▁sep｜>", "[ARGS]", "<arg_key>")
 _QUALIFIED = "print(default_api."
 _SEPARATOR = lazy_pattern(r"[ \t]{0,9}[;,][ \t]{0,9}")
 _SEPARATOR_START = lazy_pattern(r"[ \t]{0,9}(?:[;,][ \t]{0,9})?\Z")
@@ -173,7 +174,7 @@ class LineCallParser(CallParser):
                 calls += further
             return PYTHONIC, calls, end
         after = self.space(end)
-        if not self.text.startswith("{", after) and not any(self.at(mark, after) for mark in ("```", _KIMI)):
+        if not self.text.startswith("{", after) and not any(self.at(mark, after) for mark in _BEFORE_ARGUMENTS):
             raise NotACall(end)
         calls, end = self.named(start)
         return "name and JSON", [ParsedCall(call.name, call.arguments, call.broken) for call in calls], end
@@ -304,6 +305,9 @@ class LineCallParser(CallParser):
 
     def _of_text(self, name: str, value: str) -> ParsedCall:
         schemas = self.properties(name)
+        value = value.strip("`").removeprefix("- ")
+        if value.startswith("{"):
+            return ParsedCall(name, value)
         pair = _LINE_PAIR.match(value)
         if pair and re.split(r"\W", value, maxsplit=1)[0] in schemas:
             calls, _ = CallParser(f"{name} {value}</tool_call>", True, self.toolset).named(0)
