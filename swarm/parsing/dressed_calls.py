@@ -51,6 +51,7 @@ _THOUGHT_START = lazy_pattern(
     r"(?:\*{0,2}Q[a-z]{0,7}(?::[^\n]{0,400}(?:\n\s*)?)?)?\*{0,2}(?:T(?:h(?:o(?:u(?:g(?:h(?:ts?\*{0,2})?)?)?)?)?)?)?\Z"
 )
 _LINE, _LONGEST_THOUGHT = lazy_pattern(r"\n\s*(?=\S)"), 1500
+_FIELD = lazy_pattern(r"\[\[ ## \w*?(tool_name|tool_args) ## \]\]\s*(.*?)\s*(?=\[\[ ##|\Z)", re.DOTALL)
 _LETTERS = lazy_pattern(r"[A-Za-z][\w'-]{0,20}\Z")
 _QUOTES = lazy_pattern(r"[`\"']|<(?:b|i|em|strong|li|p|td|pre|kbd|a|span|div|h\d)>")
 """What a line begins with that shows a text, and need not mean it."""
@@ -76,18 +77,25 @@ _NEAR = 600
 """Characters of JSON in which the name of a tool stands, if it has a call in it."""
 _STRINGS = lazy_pattern(r"[\"']([\w.:/-]{2,100})(?:[\"'(])")
 _MEMBERS = lazy_pattern(rf"([\"'])(?:{'|'.join(sorted(CALL_KEYS))})\1[ ]?:")
+_MEMBERS_START = lazy_pattern(r"[\"'](?:\w{0,30}(?:[\"'][ ]?:?)?)?\Z")
+_LINE_END = lazy_pattern(r"\r?\n")
 _MEMBERS_END = lazy_pattern(r"\s*\n(?:[ \t]*\r?\n|[ \t]*`{3})")
 _TYPES = ("str", "int", "float", "bool", "list", "dict", "string", "integer", "number", "boolean", "None", "Optional")
 _PAIR = lazy_pattern(r"(?:with[ ]|--?|-[ ])?(?P<key>[A-Za-z_]\w{0,99})(?:[ ]?[=:][ ]?|(?<=\w)[ ](?=\S))")
 _PAIR_START = lazy_pattern(r"(?:w?i?t?h?|with[ ]|-{1,2}[ ]?)?(?:[A-Za-z_]\w{0,99})?[ ]?[=:]?[ ]?\Z")
 _STRING = lazy_pattern(r"([\"'])[^\"'\n]{1,200}\1[ \t]*(?=\r?\n|\Z)")
+_STRING_START = lazy_pattern(r"([\"'])[^\"'\n]{0,200}(?:\1[ \t]*\r?)?\Z")
 _IN_BRACKETS, _IN_BRACKETS_START = lazy_pattern(r"\[([^\[\]\n]{1,300})\]"), lazy_pattern(r"\[[^\[\]\n]{0,300}\Z")
 _UNQUOTED, _UNQUOTED_START = lazy_pattern(r"\(([^()\"'\n]{1,300})\)"), lazy_pattern(r"\([^()\"'\n]{0,300}\Z")
 _TAG_END = r"(?:<[/|｜]{0,2}[A-Za-z][\w:▁-]{0,40}[|｜]?>|tool▁[a-z▁]{1,20})"
 _SUFFIX = lazy_pattern(
-    rf"(?:[)\]}}>*_~`\"'|,.!:]|;(?=\s|\Z)|{_TAG_END}|[ \t]|(?:->|=>|→)[^\]\n]{{0,200}}(?=\])|\n\*{{5,80}}|\s{{1,9}}{_TAG_END})*+"
+    rf"(?:[)\]}}>*_~`\"'|,.!:]|;(?=\s|\Z)|{_TAG_END}|[ \t]|(?:->|=>|→)[^\]\n]{{0,200}}(?=\])|\n\*{{5,80}}"
+    rf"|\s{{1,9}}{_TAG_END})*+"
 )
-_SUFFIX_START = lazy_pattern(r"[)\]}>*_~`\"'|;,.!: \t]*+\s*+(?:<[/|\w:-]{0,43}|(?:-|=|->|=>|→)[^\]\n]{0,200})?\Z")
+_SUFFIX_START = lazy_pattern(
+    r"(?:[)\]}>*_~`\"'|;,.!: \t]|<[/|｜]{0,2}[A-Za-z][\w:▁-]{0,40}[|｜]?>)*+(?:\s*+(?:<[/|｜\w:▁-]{0,43}|\*{0,80}|t?o?o?l?▁?[a-z▁]{0,20})"
+    r"|(?:-|=|->|=>|→)[^\]\n]{0,200})?\Z"
+)
 _CLOSING, _CLOSING_START = lazy_pattern(r"[)\]}>*_~`]{1,4}"), lazy_pattern(r"[)\]}>*_~`]{0,4}\Z")
 
 # What only a call begins with: at the beginning of an answer, or anywhere.
@@ -103,9 +111,12 @@ class DressedCallParser(LineCallParser):
     _acts = False
     """Whether what is read now is the model's action, so that a program in it is one too."""
 
-    def dressed(self, start: int) -> tuple[str, list[ParsedCall], int, bool]:
-        """Read the call in dress at ``start``; last, whether it may be a line of a program, or is quoted."""
-        if self.match(_THOUGHT, _THOUGHT_START, start):
+    def dressed(self, start: int, inside: bool = False) -> tuple[str, list[ParsedCall], int, bool]:
+        """Read the call in dress at ``start``; last, whether it may be a line of a program, or is quoted.
+
+        ``inside``: of a block of code.
+        """
+        if not inside and self.match(_THOUGHT, _THOUGHT_START, start):
             return *self._behind_thought(start), False
         if self.at("[[ ## ", start):
             return *self._fields(start), False
@@ -131,7 +142,9 @@ class DressedCallParser(LineCallParser):
         may_be_program = format_name == PYTHONIC and bool(dress) and not _CALLS.search(opener)
         if dress[:1] in tuple("([{*_~<") and _SAYS_CALL.search(dress) and (closing := self._closing(end)):
             return NARRATED, calls, closing, False
-        suffix = self.match(_SUFFIX, _SUFFIX_START, end)
+        if not self.final and _SUFFIX_START.match(self.text, end):
+            raise NeedMore
+        suffix = _SUFFIX.match(self.text, end)
         closing = suffix.end() if suffix else end
         around = re.sub(r"\A\d+\)", "", dress) + inner + self.text[end:closing]
         if sum(map(around.count, "([{")) > sum(map(around.count, ")]}")):
@@ -161,11 +174,7 @@ class DressedCallParser(LineCallParser):
         if completed < 0:
             self.need(len(self.text))
         end = len(self.text) if completed < 0 else completed + len("[[ ## completed ## ]]")
-        texts = dict(
-            re.findall(
-                r"\[\[ ## \w*?(tool_name|tool_args) ## \]\]\s*(.*?)\s*(?=\[\[ ##|\Z)", self.text[start:end], re.DOTALL
-            )
-        )
+        texts = dict(_FIELD.findall(self.text, start, end))
         name, arguments = texts.get("tool_name", ""), texts.get("tool_args", "")
         if self.toolset.resolve(name) is None:
             raise NotACall(start + 1)
@@ -176,7 +185,7 @@ class DressedCallParser(LineCallParser):
         try:
             return super()._in_fence(position)
         except NotACall:
-            format_name, calls, end, waits = self.dressed(position)
+            format_name, calls, end, waits = self.dressed(position, True)
             is_program = waits and format_name == PYTHONIC and not self._acts
             if is_program or (calls[0].broken and self.text[position] in "{["):
                 raise
@@ -205,7 +214,7 @@ class DressedCallParser(LineCallParser):
         """Read a call without its dress: its format, the calls, where they end, and the dress within; or ``None``."""
         self.need(position)
         first, following = self.text[position : position + 1], self.text[position + 1 : position + 2]
-        if not dress and (members := _MEMBERS.match(self.text, position)):
+        if not dress and (members := self.match(_MEMBERS, _MEMBERS_START, position)):
             return DRESSED, *self._members(members.start()), ""
         if first and first in "\"'" and following == "{":
             string = read_string(self.text, position, self.final)
@@ -262,17 +271,18 @@ class DressedCallParser(LineCallParser):
 
     def _members(self, position: int) -> tuple[list[ParsedCall], int]:
         """Read the members of a JSON object that has lost its braces, up to a blank line or the end of its block."""
-        ending = _MEMBERS_END.search(self.text, position)
-        if ending is None:
-            self.need(len(self.text))
-        end = ending.start() if ending else len(self.text)
-        content = self.text[position:end].rstrip(" \t\r\n,;")
-        for spelling in (f"{{{content}}}", f"{{{content}", f"{{{content.rstrip('}')}}}"):
-            with suppress(NotACall):
-                parsed = parse_loose(spelling)
-                calls = nested_calls(parsed.value, parsed.broken, self.toolset.resolve, self.properties)
-                if calls and (parsed.end == len(spelling)):
-                    return calls, end
+        for ending in (_LINE_END, _MEMBERS_END):
+            match = ending.search(self.text, position)
+            if match is None:
+                self.need(len(self.text))
+            end = match.start() if match else len(self.text)
+            content = self.text[position:end].rstrip(" \t\r\n,;")
+            for spelling in (f"{{{content}}}", f"{{{content}", f"{{{content.rstrip('}')}}}"):
+                with suppress(NotACall):
+                    value, stop, broken, _ = parse_loose(spelling)
+                    calls = nested_calls(value, broken, self.toolset.resolve, self.properties)
+                    if calls and stop == len(spelling) and not (broken and match):
+                        return calls, end
         raise NotACall(position)
 
     def _called(self, name: str, position: int) -> tuple[list[ParsedCall], int]:
@@ -317,7 +327,7 @@ class DressedCallParser(LineCallParser):
             raise NotACall(position)
         is_pair = pair is not None and pair["key"] in self.properties(name) and pair[0].strip(" -") != pair["key"]
         is_flag = pair is not None and pair[0].startswith("--") and pair["key"] in self.properties(name)
-        if not is_pair and not is_flag and not _STRING.match(self.text, end):
+        if not is_pair and not is_flag and not self.match(_STRING, _STRING_START, end):
             raise NotACall(position)
         # It has no end by which one could see that it is whole.
         stop = self.text.find("\n\n" if "\n" in inner else "\n", end)

@@ -315,7 +315,7 @@ def _line_start(names: tuple[str, ...]) -> str:
         f"{re.escape(first)}(?:[{re.escape(''.join(sorted(seconds)))}]|\\Z)" for first, seconds in sorted(pairs.items())
     )
     brackets = r"\{(?=\{?\s*(?:[\"'“‘\w/#]|\Z))|\[(?=\s*[\w{]|\s*\Z)|<(?=[<|｜/]?[A-Za-z{{]|<?[|｜]?\Z)"
-    code = r"[a-z_]\w{0,40}(?:(?: ?:[a-z ]{1,8})? ?=(?!=)|[\w.]{0,20}\(|\Z)|[a-z]\w{0,40} ?:?[a-z ]{0,8}\Z"
+    code = r"[a-z_][\w.]{0,60}(?:(?: ?:[a-z ]{1,8})? ?=(?!=)|\(|\Z)|[a-z]\w{0,40} ?:?[a-z ]{0,8}\Z"
     signs = r"[(*_$>@/!%\"'=.\u200b\ufeff-]|\d{1,2}(?:[.)](?=\s|\Z)|\Z)"
     return rf"[`~]|{brackets}|{signs}|{DECORATION}|{named}|{code}"
 
