@@ -171,7 +171,7 @@ class AnswerFilter:
 
     def _inline_candidate(self, position: int, head: str) -> int:
         """Read what may be a call in the middle of a line: behind a colon, or in signs of its own."""
-        start = position + 2 if head[0] in _SENTENCE_ENDS else position
+        start = position + len(head) if head[-1:] == " " else position
         if not self._final and self._text[position : position + 40] in self._marks.beginnings:
             raise NeedMore
         if self.toolset and not self._line.quoted and not self._line.is_markup:
@@ -240,7 +240,7 @@ class AnswerFilter:
         if mark in formats.CONTROL:
             return self._control(position)
         written = self._raw[self._plain.origin(position)]
-        if written in "[{" and mark in ("<tool>", "<call>") and not self._line.blank:
+        if written in "[{" and mark in ("<tool>", "<call>") and not self._line.blank and self._line.is_markup:
             return self._say(position, end)
         try:
             leak, end = self._finder.frame(self._text, position, mark, self._final, self._line.blank)

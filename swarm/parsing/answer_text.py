@@ -77,7 +77,7 @@ class LineContext:
     @property
     def is_markup(self) -> bool:
         """Whether the line is markup or the line of a role, or what comes next is part of a word."""
-        return _MARKUP.match(self._start) is not None or self.last.isalnum() or self.last in tuple("({[<=_")
+        return _MARKUP.match(self._start) is not None or self.last.isalnum() or self.last in tuple("({[<=_*")
 
     def note(self, text: str, call: bool = False) -> None:
         """Take the next piece of text; ``call`` says that it is no line of a program, whatever it looks like."""

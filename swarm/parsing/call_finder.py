@@ -20,7 +20,7 @@ from swarmchat.swarm.parsing.call_values import (
 )
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
-from swarmchat.swarm.parsing.line_calls import NARRATED, PYTHONIC, YAML, LineCallParser
+from swarmchat.swarm.parsing.line_calls import NARRATED, PYTHONIC, LineCallParser
 from swarmchat.swarm.tools.toolset import Toolset
 
 _LINE_END = lazy_pattern(r"[ \t]*(?:\r?\n|\Z)|[ \t]*(?=</?[\w|｜]|\[/?[A-Z_]+\])")
@@ -95,9 +95,10 @@ class CallFinder:
         frame = Leak(self._formats[mark], text[start:position], tuple(map(self.call, calls)))
         if mark in _GENERAL_MARKS:
             is_written = mark == "<call>" and "(" in frame.text
+            is_cut = position >= len(text) and "{" in frame.text
             for call in frame.calls:
-                is_likely = call.name in self.toolset.names or call.arguments != "{}" or is_written
-                if call.problem is not None and not (line_start and call.name and is_likely):
+                is_likely = is_cut or call.name in self.toolset.names or call.arguments != "{}" or is_written
+                if call.problem is not None and not (line_start and (call.name or is_cut) and is_likely):
                     raise NotACall(max(position, start + 1))
         return frame, position
 
@@ -156,7 +157,9 @@ class CallFinder:
             format_name, parsed, end = parser.fenced(start) if fenced else parser.unframed(start)
             if code and not fenced and format_name == PYTHONIC:
                 raise NotACall(end)
-            return self._line_leak(parser, start, (format_name, parsed, end))
+            leak, end = self._line_leak(parser, start, (format_name, parsed, end))
+            # A heading of a text about tools has their names in it.
+            return replace(leak, waits=text.startswith("#", start) and format_name == PYTHONIC), end
         except NotACall as refuted:
             with suppress(NotACall):
                 return self._dressed(parser, start, "fenced" if fenced else "line", code)
@@ -178,6 +181,7 @@ class CallFinder:
         if code and format_name == PYTHONIC:
             raise NotACall(end)
         leak, end = self._line_leak(parser, start, (format_name, parsed, end))
+        leak = leak.as_example() if parser.is_quoted and not parser.whole else leak
         return replace(leak, waits=waits or where == "inline"), end
 
     def is_begun(self, text: str, start: int, code: bool = False, first: bool | None = None) -> bool:
@@ -203,11 +207,6 @@ class CallFinder:
         """Return the leak of the calls that ``parser`` has read; raises NotACall if they count for none."""
         text, first, (format_name, parsed, end) = parser.text, parser.whole, read
         calls = tuple(map(self.call, parsed))
-        if format_name == YAML:
-            # It has no end by which one could see that it is whole.
-            calls = tuple(
-                call.refused(UNREADABLE) if call.problem and "cut off" in call.problem else call for call in calls
-            )
         for number, (parsed_call, call) in enumerate(zip(parsed, calls, strict=True)):
             # With these keys, JSON is a call even if its tool is unknown: no data looks like it.
             keys = ("arguments", "parameters") if len(parsed) == 1 else ("arguments",)
@@ -241,7 +240,7 @@ class CallFinder:
             arguments = json.dumps({} if arguments in (None, []) else arguments, ensure_ascii=False)
         call = LeakedCall(name, arguments if arguments.strip() else "{}")
         if parsed.broken:
-            return call.refused(CUT_OFF)
+            return call.refused(UNREADABLE if parsed.unended else CUT_OFF)
         if not name:
             return call.refused("it does not name a tool")
         if name not in self.toolset.names:

@@ -24,7 +24,7 @@ API_KEYS = frozenset(
     "jsonrpc method output outputs parts candidates choices message messages content contents status stop_reason"
     " stopReason calls actions function_calls functions tools tool_to_use response result answer plan steps step text"
     " call operation api api_name func fn intent slots next_action next_tool selected_tool tool_choice tool_use data"
-    " request invoke action_name tool_arguments tool_args tool_parameters explanation rationale".split()
+    " request invoke action_name tool_arguments tool_args tool_parameters explanation rationale summary".split()
 )
 KNOWN_KEYS = CALL_KEYS | NEIGHBOURS | DEFINITION_KEYS
 TYPES = frozenset("function tool_call tool_use function_call tool".split())
@@ -61,6 +61,8 @@ class ParsedCall:
     """Whether it is JSON with keys for both the name and the arguments."""
     key: str = ""
     """The key of the arguments, in such JSON."""
+    unended: bool = False
+    """Whether it is ``broken`` because its form has no end by which one could see that it is whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,10 @@ _LETTERS = lazy_pattern(r"[A-Za-z][\w'-]{0,20}\Z")
 _QUOTES = lazy_pattern(r"[`\"']|<(?:b|i|em|strong|li|p|td|pre|kbd|a|span|div|h\d)>")
 """What a line begins with that shows a text, and need not mean it."""
 _LIST = lazy_pattern(r"(?:[-*+•–—]|\d{1,2}[.):])\s|>|\|")
-"""What the lines of lists, quotations and tables begin with: Python in them is a text that one reads."""
-_SAYS_CALL = lazy_pattern(rf"(?i:\b(?:{CALL_VERB}|(?:tool|function|api)[ _-]?(?:calls?|use|invocation|request))\b)")
+"""What the lines of lists, quotations and tables begin with: Python in them is talked about."""
+_CALL_WORDS = rf"{CALL_VERB}|action:|(?:tool|function|api)[ _-]?(?:calls?|use|invocation|request)"
+_SAYS_CALL = lazy_pattern(rf"(?i:(?<![a-z])(?:{_CALL_WORDS})(?![a-z]))")
+_PROGRAM = lazy_pattern(r"(?i:\b(?:await|async|return|const|let|var|yield|assistant|ai)\b)")
 _CALLS = lazy_pattern(r"(?i:call|tool|func|invoke|exec|run|dispatch)")
 _NAME = lazy_pattern(r"[A-Za-z_][\w.:-]{0,99}")
 # What may stand between the name and its arguments: closing signs, an id, words for a call, a colon or an arrow.
@@ -67,7 +69,8 @@ _AFTER_NAME = lazy_pattern(
     re.VERBOSE,
 )
 _AFTER_NAME_START = lazy_pattern(
-    r"""[*_`"'\])~]{0,6}(?:[ ]?\([\w-]{0,60}\)?)?(?:[ ][a-z_ ]{0,13})?[ \t*]{0,9}
+    r"""[*_`"'\])~]{0,6}(?:[ ]?\([\w-]{0,60}\)?)?
+    (?:[ ](?:j?s?o?n?|t?o?o?l?[ _]?c?a?l?l?s?|f[unctio]{0,7}[ _]?c?a?l?l?s?))?[ \t*]{0,9}
     [:,;=|→>-]{0,3}[ \t]{0,3}(?:\r?\n?[ \t]{0,9}){0,2}\Z""",
     re.VERBOSE,
 )
@@ -86,28 +89,41 @@ _PAIR_START = lazy_pattern(r"(?:w?i?t?h?|with[ ]|-{1,2}[ ]?)?(?:[A-Za-z_]\w{0,99
 _STRING = lazy_pattern(r"([\"'])[^\"'\n]{1,200}\1[ \t]*(?=\r?\n|\Z)")
 _STRING_START = lazy_pattern(r"([\"'])[^\"'\n]{0,200}(?:\1[ \t]*\r?)?\Z")
 _IN_BRACKETS, _IN_BRACKETS_START = lazy_pattern(r"\[([^\[\]\n]{1,300})\]"), lazy_pattern(r"\[[^\[\]\n]{0,300}\Z")
+_ELEMENT = lazy_pattern(r">[ \t]*([^<>\n]{1,200}?)[ \t]*</([\w.:-]{1,100})")
+_ELEMENT_START = lazy_pattern(r">[^<>\n]{0,200}(?:</?[\w.:-]{0,100})?\Z")
 _UNQUOTED, _UNQUOTED_START = lazy_pattern(r"\(([^()\"'\n]{1,300})\)"), lazy_pattern(r"\([^()\"'\n]{0,300}\Z")
 _TAG_END = r"(?:<[/|｜]{0,2}[A-Za-z][\w:▁-]{0,40}[|｜]?>|tool▁[a-z▁]{1,20})"
 _SUFFIX = lazy_pattern(
-    rf"(?:[)\]}}>*_~`\"'|,.!:]|;(?=\s|\Z)|{_TAG_END}|[ \t]|(?:->|=>|→)[^\]\n]{{0,200}}(?=\])|\n\*{{5,80}}"
+    rf"(?:[)\]}}>*_~`\"'|,.!:]|;(?=\s|\Z)|{_TAG_END}|[ \t]|(?:->|=>|→)[^\]\n]{{0,200}}(?=\])|\n\*{{5,80}}|\n\*{{1,4}}\Z"
     rf"|\s{{1,9}}{_TAG_END})*+"
 )
 _SUFFIX_START = lazy_pattern(
-    r"(?:[)\]}>*_~`\"'|;,.!: \t]|<[/|｜]{0,2}[A-Za-z][\w:▁-]{0,40}[|｜]?>)*+(?:\s*+(?:<[/|｜\w:▁-]{0,43}|\*{0,80}|t?o?o?l?▁?[a-z▁]{0,20})"
-    r"|(?:-|=|->|=>|→)[^\]\n]{0,200})?\Z"
+    r"(?:[)\]}>*_~`\"'|;,.!: \t]|<[/|｜]{0,2}[A-Za-z][\w:▁-]{0,40}[|｜]?>)*+"
+    r"(?:\s*+(?:<[/|｜\w:▁-]{0,43}|\*{0,80}|t?o?o?l?▁?[a-z▁]{0,20})|(?:-|=|->|=>|→)[^\]\n]{0,200})?\Z"
 )
 _CLOSING, _CLOSING_START = lazy_pattern(r"[)\]}>*_~`]{1,4}"), lazy_pattern(r"[)\]}>*_~`]{0,4}\Z")
 
-# What only a call begins with: at the beginning of an answer, or anywhere.
-_BEGUN = lazy_pattern(r"[\[({<*_`~]{0,4}[\[({<]|[*_~]{1,2}\w{4}|`{3}[^\n]*\n\s*\S|\"\w+\"[ ]?:")
-_BEGUN_SIGN = lazy_pattern(r"\{\s*[\"'](?:name|tool|function|action)|[\[({<*_~]{1,2}\w{4}")
-_NOT_ENDED = lazy_pattern(r"(?s:\A[^:\n]{0,40}:|.*[=,(\[{])\s*[\w.-]{0,60}\Z")
+# What only a call begins with: anywhere, or at the beginning of an answer.
+_BEGUN = lazy_pattern(
+    rf"(?s:.*)(?:\{{\s*[\"'](?:name|tool|function|action)|(?:{_CALLS.pattern})\w*(?:\.\w+)*\()"
+    r"|[\[({<*_~]{1,2}[ ]?\w{4}|\[\[ ##|.{0,20}tool(?:_calls?_|▁)|(?i:\W*suggested tool call)"
+    r"|`{3}(?:tool_code|tool_calls?|tool_use|function_calls?)\b"
+)
+_BEGUN_ANSWER = lazy_pattern(r"[\[({<*_`~]{0,4}[\[({<]|`{3}[^\n]*\n\s*\S|[\"']\w+[\"']\s*:?\s*[\"']?\Z")
+_LABELLED = lazy_pattern(r"[^:\n\"'({\[]{1,40}:[\s*`(\"']*([\w.-]*)")
+_SIGN = lazy_pattern(r"[^\w\s.,!?-]")
+_TALKS = lazy_pattern(
+    r"\w[*_`]*[ ](?:is|was|are|has|does|can|will|should|needs|takes|returns|tells|failed|and|or|for|of|in|on|a)\b"
+)
+_ENDINGS = ")]}>`\"'*.!?"
 _WORD = lazy_pattern(r"[\w-]{2,64}")
 
 
 class DressedCallParser(LineCallParser):
     """Parses calls in dress. Only those of offered tools count."""
 
+    is_quoted = False
+    """Whether the call that was read last is quoted, so that outside of an action it is shown or talked about."""
     _acts = False
     """Whether what is read now is the model's action, so that a program in it is one too."""
 
@@ -122,24 +138,26 @@ class DressedCallParser(LineCallParser):
             return *self._fields(start), False
         position, variable, opener = start, "", ""
         while (core := self._core(position, opener, self.text[start:position])) is None:
-            word = None if self.final else _LETTERS.match(self.text, position)
-            if word and word[0].lower() in _WORD_BEGINNINGS:
-                raise NeedMore
-            token = None if position - start > _LONGEST else self.match(_TOKEN, _TOKEN_START, position)
+            if not self.final:
+                word = _LETTERS.match(self.text, position)
+                if (word and word[0].lower() in _WORD_BEGINNINGS) or _TOKEN_START.match(self.text, position):
+                    raise NeedMore
+            token = None if position - start > _LONGEST else _TOKEN.match(self.text, position)
             if token is None:
                 raise NotACall(start + 1)
-            variable, opener = token["variable"] or variable, token["opener"] or opener
+            variable = variable if opener else token["variable"] or variable
+            opener = token["opener"] or opener
             if "\n" in token[0] and not _BEFORE_BREAK.fullmatch(self.text, start, position):
                 raise NotACall(start + 1)
             is_name = token["id"] and self.toolset.resolve(token["id"][1:-1])
             position = position + 1 if is_name else token.end()
         format_name, calls, end, inner = core
         dress = self.text[start:position]
-        is_quoted = _QUOTES.match(dress) is not None
-        is_in_list = _LIST.match(dress) and (format_name == PYTHONIC or _WORD.search(dress))
-        if is_in_list or (is_quoted and not self.whole):
+        self.is_quoted = _QUOTES.match(dress) is not None
+        if _LIST.match(dress) and (format_name == PYTHONIC or _WORD.search(dress)):
             raise NotACall(start + 1)
-        may_be_program = format_name == PYTHONIC and bool(dress) and not _CALLS.search(opener)
+        is_program = variable or (opener and not _CALLS.search(opener)) or _PROGRAM.search(dress)
+        may_be_program = format_name == PYTHONIC and bool(is_program)
         if dress[:1] in tuple("([{*_~<") and _SAYS_CALL.search(dress) and (closing := self._closing(end)):
             return NARRATED, calls, closing, False
         if not self.final and _SUFFIX_START.match(self.text, end):
@@ -149,7 +167,7 @@ class DressedCallParser(LineCallParser):
         around = re.sub(r"\A\d+\)", "", dress) + inner + self.text[end:closing]
         if sum(map(around.count, "([{")) > sum(map(around.count, ")]}")):
             calls = [ParsedCall(call.name, call.arguments, True, call.explicit) for call in calls]
-        return format_name, calls, self._statements(closing, variable.strip()), is_quoted or may_be_program
+        return format_name, calls, self._statements(closing, variable.strip()), self.is_quoted or may_be_program
 
     def _behind_thought(self, start: int) -> tuple[str, list[ParsedCall], int]:
         """Read a call that follows a line of ReAct's that begins with ``Thought:``."""
@@ -294,9 +312,9 @@ class DressedCallParser(LineCallParser):
             if unquoted is None:
                 raise
             is_signature = set(re.split(r"\W+", unquoted[1])) <= {*self.properties(name), *_TYPES, ""}
-            if not self.whole or is_signature:
+            if is_signature:
                 raise
-            return [ParsedCall(name, None, True)], unquoted.end()
+            return [ParsedCall(name, None, True, unended=True)], unquoted.end()
         return [call], end
 
     def _with_arguments(
@@ -319,6 +337,10 @@ class DressedCallParser(LineCallParser):
             return DRESSED, [call], self.fence_end(stop) if fence and "\n" in fence[0] else stop, inner
         if opener and ")" in inner and _CALLS.search(opener):
             return PYTHONIC, [ParsedCall(name, None)], end, inner
+        if dress.endswith("<") and self.text.startswith(">", position):
+            element = self.match(_ELEMENT, _ELEMENT_START, position)
+            if element and element[2] == name:
+                return DRESSED, [self._of_text(name, element[1])], element.end(), ">"
         bracketed = self.match(_IN_BRACKETS, _IN_BRACKETS_START, position)
         if bracketed:
             return DRESSED, [self._of_text(name, bracketed[1])], bracketed.end(), ""
@@ -332,7 +354,8 @@ class DressedCallParser(LineCallParser):
         # It has no end by which one could see that it is whole.
         stop = self.text.find("\n\n" if "\n" in inner else "\n", end)
         self.need(len(self.text) if stop < 0 else 0)
-        return DRESSED, [ParsedCall(name, None, True)], len(self.text) if stop < 0 else stop, ""
+        call = ParsedCall(name, None, True, unended=True)
+        return DRESSED, [call], len(self.text) if stop < 0 else stop, ""
 
     def _unwrapped(self, call: ParsedCall) -> ParsedCall:
         """Return ``call`` with the arguments that stand in a single one, such as ``arguments={…}``."""
@@ -348,17 +371,19 @@ class DressedCallParser(LineCallParser):
 
 def looks_begun(text: str, first: bool, toolset: Toolset) -> bool:
     """Tell whether ``text``, the end of an answer or all of it (``first``), begins like a call and breaks off."""
-    words = _WORD.findall(text)
+    text = (text[text.rfind("\n") + 1 :] if _THOUGHT.match(text) else text).strip()
+    label, words, has_sign = _LABELLED.match(text), _WORD.findall(text), _SIGN.search(text) is not None
+    is_prose = "{" not in text and (_LIST.match(text) or _TALKS.search(text))
+    if len(text) < 2 or is_prose or (label and label[1] and not toolset.may_begin(label[1])):
+        return False
     last = words[-1] if words else ""
-    is_named = any(map(toolset.resolve, words)) or (len(last) > 3 and "_" in last and toolset.may_begin(last))
-    is_likely = is_named or (_BEGUN.match(text) if first else _BEGUN_SIGN.match(text))
-    if _THOUGHT.match(text):
-        text = text[text.rfind("\n") + 1 :]
-    return len(text.strip()) > 1 and bool(is_likely) and _is_open(text)
+    is_last_named = len(last) > 2 and text.endswith(last) and toolset.may_begin(last)
+    is_named = has_sign and (is_last_named or any(map(toolset.resolve, words)))
+    is_begun = is_named or _BEGUN.match(text) or (first and _BEGUN_ANSWER.match(text))
+    return bool(is_begun) and (text[-1] not in _ENDINGS or _is_open(text) or _MEMBERS.match(text) is not None)
 
 
 def _is_open(text: str) -> bool:
-    """Tell whether brackets, quotes or signs that ``text`` opens are not closed, or a value is missing at its end."""
+    """Tell whether brackets, quotes or signs that ``text`` opens are not closed."""
     is_odd = any(text.count(sign) % 2 for sign in '"`*')
-    unclosed = any(text.count(opening) > text.count(closing) for opening, closing in ("()", "[]", "{}", "<>"))
-    return is_odd or unclosed or _NOT_ENDED.match(text) is not None
+    return is_odd or any(text.count(opening) > text.count(closing) for opening, closing in ("()", "[]", "{}", "<>"))

@@ -84,7 +84,7 @@ _WORD_BEGINNINGS = beginnings(
         *("json", "tool_code", "tool_calls", "function_call", "function call", _QUALIFIED),
     )
 )
-PYTHONIC, YAML, NARRATED = "pythonic", "YAML", "narrated call"
+PYTHONIC, NARRATED = "pythonic", "narrated call"
 
 
 class LineCallParser(CallParser):
@@ -145,7 +145,7 @@ class LineCallParser(CallParser):
             return "the tool's tags", *self.element(self.text[start + 1 : end], end)
         in_yaml = self.yaml(start, False) if first in "acfnrt" or (first == "-" and self.whole) else None
         if in_yaml:
-            return YAML, *in_yaml
+            return "YAML", *in_yaml
         label = self._call_label(start) if first in "*ATFCUEIRatfcueir" else None
         if label:
             return "ReAct" if label[1].lower() == "action" else "labelled call", *self._labelled(label, inside)
@@ -281,10 +281,11 @@ class LineCallParser(CallParser):
             end = self.fence_end(end) if fence else end
         else:
             call, end = self._plain_input(name[1], after)
-            is_cut = arguments is not None and arguments[0].startswith(":") and end == len(self.text)
-            call = replace(call, broken=call.broken or is_cut)
-        call = ParsedCall(call.name, call.arguments, call.broken, has_colon, "arguments")
-        return [call], self._observed(end)
+            value = self.text[after:end].strip()
+            is_closed = value[:1] + value[-1:] in ('""', "''", "``", "{}", "[]") and value[1:-1].strip("`")
+            unended = is_known and end == len(self.text) and not is_closed
+            call = replace(call, broken=call.broken or unended, unended=unended)
+        return [replace(call, explicit=has_colon, key="arguments")], self._observed(end)
 
     def _observed(self, position: int) -> int:
         """Return the end of a call at ``position``: of the whole text, if the model went on to invent its result."""

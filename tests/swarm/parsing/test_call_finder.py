@@ -159,7 +159,7 @@ BARE = {
     "fenced Python": '```python\nfind_fact(about="bananas")\n```',
     "ReAct": f"Action: find_fact\nAction Input: {ARGUMENTS}",
     "ReAct, going on": f"Action: find_fact\nAction Input: {ARGUMENTS}\nObservation:",
-    "ReAct with a text": "Action: find_fact\nAction Input: bananas",
+    "ReAct with a text": 'Action: find_fact\nAction Input: "bananas"',
     "Command R": f'Action: ```json\n[{{"tool_name": "find_fact", "parameters": {ARGUMENTS}}}]```',
     "the tool's own tags": "<find_fact>\n<about>bananas</about>\n</find_fact>",
     "ChatGLM": "find_fact\n ```python\ntool_call(about='bananas')\n```",
