@@ -19,13 +19,6 @@ CALL_KEYS = NAME_KEYS | ARGUMENT_KEYS | WRAPPERS | IDS | {"type"}
 # What stands beside a wrapper: the rest of a message, or what xLAM thinks.
 NEIGHBOURS = frozenset("role content refusal thought thoughts reasoning reasoning_content finish_reason".split())
 DEFINITION_KEYS = frozenset("name type description parameters strict".split())
-# Other keys of objects that have calls in them: of the messages of APIs, and of what models make up.
-API_KEYS = frozenset(
-    "jsonrpc method output outputs parts candidates choices message messages content contents status stop_reason"
-    " stopReason calls actions function_calls functions tools tool_to_use response result answer plan steps step text"
-    " call operation api api_name func fn intent slots next_action next_tool selected_tool tool_choice tool_use data"
-    " request invoke action_name tool_arguments tool_args tool_parameters explanation rationale summary".split()
-)
 KNOWN_KEYS = CALL_KEYS | NEIGHBOURS | DEFINITION_KEYS
 TYPES = frozenset("function tool_call tool_use function_call tool".split())
 _PLACEHOLDER = lazy_pattern(
@@ -33,7 +26,6 @@ _PLACEHOLDER = lazy_pattern(
     r"|string|str|integer|number|boolean|array|object",
     re.IGNORECASE,
 )
-_CALLED = lazy_pattern(r"\s*([A-Za-z_][\w.]{0,99})\((.*)\)\s*", re.DOTALL)
 _WORDS = lazy_pattern(r"[^\W_]+")
 _FILLERS = frozenset("a an the your some example sample name value here goes".split())
 """Words that a placeholder has beside the name of its parameter."""
@@ -173,49 +165,6 @@ def loose_calls(
     arguments = {key: argument for key, argument in value.items() if key in schemas and key not in names}
     is_all = not value.keys() - schemas.keys() - {*names, "type", *IDS}
     return [ParsedCall(name, arguments, broken, True)] if arguments and is_all and not keys else None
-
-
-def nested_calls(
-    value: object, broken: bool, resolve: Resolve, properties: Callable[[str], Mapping[str, Any]]
-) -> list[ParsedCall]:
-    """Return the calls of known tools anywhere in a JSON value, whatever their keys: a name beside its arguments.
-
-    So every API's messages are read: lists of parts, outputs, remote procedure calls. Not what somebody else said.
-    """
-    if isinstance(value, list):
-        if len(value) == 2 and isinstance(value[0], str) and _are_arguments(value[0], value[1], resolve, properties):
-            return [ParsedCall(value[0], value[1], broken, True)]
-        parts = [nested_calls(item, broken and item is value[-1], resolve, properties) for item in value]
-        return [call for calls in parts for call in calls]
-    if not isinstance(value, dict) or value.get("role", "assistant") not in ("assistant", "model"):
-        return []
-    texts = [text for text in value.values() if isinstance(text, str)]
-    written = _CALLED.fullmatch(texts[0]) if len(texts) == len(value) == 1 else None
-    if written and resolve(written[1]):
-        return [ParsedCall(written[1], written[2], broken, True)]
-    if calls := calls_of(value, broken):
-        return calls if all(resolve(call.name) for call in calls) else []
-    if calls := loose_calls(value, broken, resolve, properties):
-        return calls
-    for text in texts:
-        arguments = [item for item in value.values() if _are_arguments(text, item, resolve, properties)]
-        if len(arguments) == 1:
-            return [ParsedCall(text, arguments[0], broken, True)]
-    return nested_calls(
-        [item for item in value.values() if isinstance(item, (dict, list))], broken, resolve, properties
-    )
-
-
-def _are_arguments(name: str, value: object, resolve: Resolve, properties: Callable[[str], Mapping[str, Any]]) -> bool:
-    """Tell whether ``name`` is that of a tool, and ``value`` an object of arguments that it knows."""
-    if resolve(name) is None:
-        return False
-    if isinstance(value, str) and value.startswith("{"):
-        try:
-            value = read_whole(value)
-        except NotACall:
-            return False
-    return isinstance(value, dict) and bool(value) and value.keys() <= properties(name).keys()
 
 
 def _is_schema(value: object) -> bool:

@@ -8,22 +8,14 @@ import re
 from contextlib import suppress
 
 from swarmchat.swarm.common.patterns import lazy_pattern
+from swarmchat.swarm.parsing.api_calls import DRESSED, MEMBERS, MEMBERS_START, ApiCallParser
 from swarmchat.swarm.parsing.call_parser import ARGUMENTS_LABEL, ARGUMENTS_LABEL_START, CallParser
-from swarmchat.swarm.parsing.call_values import (
-    API_KEYS,
-    ARGUMENT_KEYS,
-    CALL_KEYS,
-    KNOWN_KEYS,
-    ParsedCall,
-    nested_calls,
-    read_whole,
-)
-from swarmchat.swarm.parsing.formats import CALL_VERB, CLOSERS, DRESS_WORDS, beginnings
-from swarmchat.swarm.parsing.lenient_json import MORE, NeedMore, NotACall, parse_loose, read_string
-from swarmchat.swarm.parsing.line_calls import NARRATED, PYTHONIC, LineCallParser
+from swarmchat.swarm.parsing.call_values import ARGUMENT_KEYS, ParsedCall, read_whole
+from swarmchat.swarm.parsing.formats import CALL_VERB, DRESS_WORDS, beginnings
+from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, read_string
+from swarmchat.swarm.parsing.line_calls import NARRATED, PYTHONIC
 from swarmchat.swarm.tools.toolset import Toolset
 
-DRESSED = "dressed call"
 _LONGEST = 160
 """Characters of the dress before a call."""
 _WORDS = "|".join(sorted(DRESS_WORDS, key=len, reverse=True))
@@ -51,7 +43,6 @@ _THOUGHT_START = lazy_pattern(
     r"(?:\*{0,2}Q[a-z]{0,7}(?::[^\n]{0,400}(?:\n\s*)?)?)?\*{0,2}(?:T(?:h(?:o(?:u(?:g(?:h(?:ts?\*{0,2})?)?)?)?)?)?)?\Z"
 )
 _LINE, _LONGEST_THOUGHT = lazy_pattern(r"\n\s*(?=\S)"), 1500
-_FIELD = lazy_pattern(r"\[\[ ## \w*?(tool_name|tool_args) ## \]\]\s*(.*?)\s*(?=\[\[ ##|\Z)", re.DOTALL)
 _LETTERS = lazy_pattern(r"[A-Za-z][\w'-]{0,20}\Z")
 _QUOTES = lazy_pattern(r"[`\"']|<(?:b|i|em|strong|li|p|td|pre|kbd|a|span|div|h\d)>")
 """What a line begins with that shows a text, and need not mean it."""
@@ -76,13 +67,6 @@ _AFTER_NAME_START = lazy_pattern(
 )
 _FENCE = lazy_pattern(r"`{1,3}(?:[\w-]{0,20}[ \t]*\n\s{0,9})?(?=\{)")
 _FENCE_START = lazy_pattern(r"`{1,3}(?:[\w-]{0,20}[ \t]*\n?\s{0,9})\Z")
-_NEAR = 600
-"""Characters of JSON in which the name of a tool stands, if it has a call in it."""
-_STRINGS = lazy_pattern(r"[\"']([\w.:/-]{2,100})(?:[\"'(])")
-_MEMBERS = lazy_pattern(rf"([\"'])(?:{'|'.join(sorted(CALL_KEYS))})\1[ ]?:")
-_MEMBERS_START = lazy_pattern(r"[\"'](?:\w{0,30}(?:[\"'][ ]?:?)?)?\Z")
-_LINE_END = lazy_pattern(r"\r?\n")
-_MEMBERS_END = lazy_pattern(r"\s*\n(?:[ \t]*\r?\n|[ \t]*`{3})")
 _TYPES = ("str", "int", "float", "bool", "list", "dict", "string", "integer", "number", "boolean", "None", "Optional")
 _PAIR = lazy_pattern(r"(?:with[ ]|--?|-[ ])?(?P<key>[A-Za-z_]\w{0,99})(?:[ ]?[=:][ ]?|(?<=\w)[ ](?=\S))")
 _PAIR_START = lazy_pattern(r"(?:w?i?t?h?|with[ ]|-{1,2}[ ]?)?(?:[A-Za-z_]\w{0,99})?[ ]?[=:]?[ ]?\Z")
@@ -119,7 +103,7 @@ _ENDINGS = ")]}>`\"'*.!?"
 _WORD = lazy_pattern(r"[\w-]{2,64}")
 
 
-class DressedCallParser(LineCallParser):
+class DressedCallParser(ApiCallParser):
     """Parses calls in dress. Only those of offered tools count."""
 
     is_quoted = False
@@ -135,7 +119,7 @@ class DressedCallParser(LineCallParser):
         if not inside and self.match(_THOUGHT, _THOUGHT_START, start):
             return *self._behind_thought(start), False
         if self.at("[[ ## ", start):
-            return *self._fields(start), False
+            return *self.fields(start), False
         position, variable, opener = start, "", ""
         while (core := self._core(position, opener, self.text[start:position])) is None:
             if not self.final:
@@ -186,19 +170,6 @@ class DressedCallParser(LineCallParser):
             self.need(len(self.text) if len(self.text) < start + _LONGEST_THOUGHT else 0)
         raise NotACall(start + 1)
 
-    def _fields(self, start: int) -> tuple[str, list[ParsedCall], int]:
-        """Read the fields of DSPy's ReAct, which name a tool and its arguments."""
-        completed = self.text.find("[[ ## completed ## ]]", start)
-        if completed < 0:
-            self.need(len(self.text))
-        end = len(self.text) if completed < 0 else completed + len("[[ ## completed ## ]]")
-        texts = dict(_FIELD.findall(self.text, start, end))
-        name, arguments = texts.get("tool_name", ""), texts.get("tool_args", "")
-        if self.toolset.resolve(name) is None:
-            raise NotACall(start + 1)
-        parsed = parse_loose(arguments) if arguments else None
-        return DRESSED, [ParsedCall(name, arguments, parsed is None or parsed.broken, True)], end
-
     def _in_fence(self, position: int) -> tuple[list[ParsedCall], int]:
         try:
             return super()._in_fence(position)
@@ -232,8 +203,8 @@ class DressedCallParser(LineCallParser):
         """Read a call without its dress: its format, the calls, where they end, and the dress within; or ``None``."""
         self.need(position)
         first, following = self.text[position : position + 1], self.text[position + 1 : position + 2]
-        if not dress and (members := self.match(_MEMBERS, _MEMBERS_START, position)):
-            return DRESSED, *self._members(members.start()), ""
+        if not dress and (members := self.match(MEMBERS, MEMBERS_START, position)):
+            return DRESSED, *self.members(members.start()), ""
         if first and first in "\"'" and following == "{":
             string = read_string(self.text, position, self.final)
             calls, end = CallParser(str(string.value), True, self.toolset).json(0, self.watch)
@@ -247,7 +218,7 @@ class DressedCallParser(LineCallParser):
                 name = str(read_string(self.text, after, self.final).value)
                 inside = "{" if self.toolset.resolve(name) else ""
             if inside in (("{",) if first == "[" else ('"', "'", "“", "‘")):
-                return DRESSED, *self._json(position), ""
+                return DRESSED, *self.api_json(position), ""
         match = _NAME.match(self.text, position)
         if match is None:
             return None
@@ -262,46 +233,6 @@ class DressedCallParser(LineCallParser):
         if is_called:
             return PYTHONIC, *self._called(name, end), ""
         return self._with_arguments(name, end, opener, dress)
-
-    def _json(self, position: int) -> tuple[list[ParsedCall], int]:
-        """Read JSON that has a call in it, of whichever API; the tool's name stands near its beginning."""
-        self._named = None
-        with suppress(NotACall):
-            return self.json(position, self.watch)
-        near = _STRINGS.finditer(self.text, position, position + _NEAR)
-        if not any(self.toolset.resolve(text[1]) for text in near) and len(self.text) - position >= _NEAR:
-            raise NotACall(position)
-        value, end, broken, _ = parse_loose(self.text, position, self.final, self._watch_any, CLOSERS)
-        calls = nested_calls(value, broken, self.toolset.resolve, self.properties)
-        if not calls:
-            raise NotACall(position)
-        return calls, end
-
-    def _watch_any(self, objects: int, key: str, value: object) -> bool:
-        """Tell whether an object with this key and value may have a call in it; see ``Watch``."""
-        if objects > 1:
-            return True
-        if value is MORE:
-            return any(name.startswith(key) for name in KNOWN_KEYS | API_KEYS)
-        if key == "name" and isinstance(value, str):
-            return self.toolset.resolve(value) is not None
-        return key in KNOWN_KEYS or key in API_KEYS
-
-    def _members(self, position: int) -> tuple[list[ParsedCall], int]:
-        """Read the members of a JSON object that has lost its braces, up to a blank line or the end of its block."""
-        for ending in (_LINE_END, _MEMBERS_END):
-            match = ending.search(self.text, position)
-            if match is None:
-                self.need(len(self.text))
-            end = match.start() if match else len(self.text)
-            content = self.text[position:end].rstrip(" \t\r\n,;")
-            for spelling in (f"{{{content}}}", f"{{{content}", f"{{{content.rstrip('}')}}}"):
-                with suppress(NotACall):
-                    value, stop, broken, _ = parse_loose(spelling)
-                    calls = nested_calls(value, broken, self.toolset.resolve, self.properties)
-                    if calls and stop == len(spelling) and not (broken and match):
-                        return calls, end
-        raise NotACall(position)
 
     def _called(self, name: str, position: int) -> tuple[list[ParsedCall], int]:
         """Read arguments in round brackets, with values that may have no quotes."""
@@ -380,7 +311,7 @@ def looks_begun(text: str, first: bool, toolset: Toolset) -> bool:
     is_last_named = len(last) > 2 and text.endswith(last) and toolset.may_begin(last)
     is_named = has_sign and (is_last_named or any(map(toolset.resolve, words)))
     is_begun = is_named or _BEGUN.match(text) or (first and _BEGUN_ANSWER.match(text))
-    return bool(is_begun) and (text[-1] not in _ENDINGS or _is_open(text) or _MEMBERS.match(text) is not None)
+    return bool(is_begun) and (text[-1] not in _ENDINGS or _is_open(text) or MEMBERS.match(text) is not None)
 
 
 def _is_open(text: str) -> bool:
