@@ -27,6 +27,7 @@ _FENCE_START = lazy_pattern(r"`{1,100}[^`\n]{0,100}\Z|~{1,100}\Z")
 _THOUGHT_TAIL = lazy_pattern(r"[<\[◁][^>\]▷\n]{0,30}\Z")
 _RECIPIENT = lazy_pattern(r"\bto=([\w.-]{1,100})")
 _SENTENCE_ENDS = ".!?…:。！？)"
+_BEFORE_CALL = tuple(":.!?…→>")
 _REST_OF_LINE = lazy_pattern(r"[ \t]*+(?:(?P<more>[^\s<\[&(\\])|)")
 _LINE_END = lazy_pattern(r"[ \t]*\r?\n")
 _SPACE = lazy_pattern(r"\s*+")
@@ -171,10 +172,13 @@ class AnswerFilter:
 
     def _inline_candidate(self, position: int, head: str) -> int:
         """Read what may be a call in the middle of a line: behind a colon, or in signs of its own."""
-        start = position + len(head) if head[-1:] == " " else position
+        is_sentence = head == " "
+        start = position + is_sentence
         if not self._final and self._text[position : position + 40] in self._marks.beginnings:
             raise NeedMore
-        if self.toolset and not self._line.quoted and not self._line.is_markup:
+        line = self._line
+        is_possible = line.last in _BEFORE_CALL if is_sentence else not line.in_word
+        if self.toolset and is_possible and not (line.quoted or line.is_markup):
             try:
                 leak, end = self._finder.inline(self._text, start, self._final)
             except NotACall:

@@ -33,7 +33,8 @@ _ABOUT_MARKUP = lazy_pattern(
 
 
 _MARKUP = lazy_pattern(
-    r"\s*(?:[{\[\"<|]|[*_]{0,2}(?:assistant|ai|bot|tool|client|user|agent|human)[*_]{0,2}:)", re.IGNORECASE
+    r"\s*(?:[{\[\"<>|]|[-*+•]\s|\d{1,2}[.)]\s|[*_]{0,2}(?:assistant|ai|bot|tool|client|user|agent|human)[*_]{0,2}:)",
+    re.IGNORECASE,
 )
 
 
@@ -76,8 +77,13 @@ class LineContext:
 
     @property
     def is_markup(self) -> bool:
-        """Whether the line is markup or the line of a role, or what comes next is part of a word."""
-        return _MARKUP.match(self._start) is not None or self.last.isalnum() or self.last in tuple("({[<=_*")
+        """Whether the line is markup, or that of a list, a quotation or a role."""
+        return _MARKUP.match(self._start) is not None
+
+    @property
+    def in_word(self) -> bool:
+        """Whether what comes next is part of a word, or of a run of signs."""
+        return self.last.isalnum() or self.last in tuple("({[<=_*")
 
     def note(self, text: str, call: bool = False) -> None:
         """Take the next piece of text; ``call`` says that it is no line of a program, whatever it looks like."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from swarmchat.swarm.common.patterns import lazy_pattern
@@ -99,8 +100,9 @@ class ApiCallParser(LineCallParser):
                 with suppress(NotACall):
                     value, stop, broken, _ = parse_loose(spelling)
                     calls = nested_calls(value, broken, self.toolset.resolve, self.properties)
-                    if calls and stop == len(spelling) and not (broken and match):
-                        return calls, end
+                    is_whole = stop == len(spelling) and all(call.arguments is not None for call in calls)
+                    if calls and (is_whole or match is None) and not (broken and match):
+                        return calls if is_whole else [replace(call, broken=True) for call in calls], end
         raise NotACall(position)
 
 

@@ -5,13 +5,15 @@
 """
 
 import re
+from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 
 from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.api_calls import DRESSED, MEMBERS, MEMBERS_START, ApiCallParser
 from swarmchat.swarm.parsing.call_parser import ARGUMENTS_LABEL, ARGUMENTS_LABEL_START, CallParser
 from swarmchat.swarm.parsing.call_values import ARGUMENT_KEYS, ParsedCall, read_whole
-from swarmchat.swarm.parsing.formats import CALL_VERB, DRESS_WORDS, beginnings
+from swarmchat.swarm.parsing.formats import CALL_VERB, DRESS_WORDS, OPENER, beginnings
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, read_string
 from swarmchat.swarm.parsing.line_calls import NARRATED, PYTHONIC
 from swarmchat.swarm.tools.toolset import Toolset
@@ -52,6 +54,9 @@ _CALL_WORDS = rf"{CALL_VERB}|action:|(?:tool|function|api)[ _-]?(?:calls?|use|in
 _SAYS_CALL = lazy_pattern(rf"(?i:(?<![a-z])(?:{_CALL_WORDS})(?![a-z]))")
 _PROGRAM = lazy_pattern(r"(?i:\b(?:await|async|return|const|let|var|yield|assistant|ai)\b)")
 _CALLS = lazy_pattern(r"(?i:call|tool|func|invoke|exec|run|dispatch)")
+_DISPATCHER = lazy_pattern(
+    r"(?i)(?:call|use|run|invoke|execute)_?(?:tool|function)|(?:tool|function)s?[._]?(?:call|use|invoke|execute)"
+)
 _NAME = lazy_pattern(r"[A-Za-z_][\w.:-]{0,99}")
 # What may stand between the name and its arguments: closing signs, an id, words for a call, a colon or an arrow.
 _AFTER_NAME = lazy_pattern(
@@ -100,6 +105,7 @@ _TALKS = lazy_pattern(
     r"\w[*_`]*[ ](?:is|was|are|has|does|can|will|should|needs|takes|returns|tells|failed|and|or|for|of|in|on|a)\b"
 )
 _ENDINGS = ")]}>`\"'*.!?"
+_CODE = lazy_pattern(r"(`{3,}|~{3,}).*?(?:\1|\Z)|`[^`\n]*`", re.DOTALL)
 _WORD = lazy_pattern(r"[\w-]{2,64}")
 
 
@@ -140,6 +146,8 @@ class DressedCallParser(ApiCallParser):
         self.is_quoted = _QUOTES.match(dress) is not None
         if _LIST.match(dress) and (format_name == PYTHONIC or _WORD.search(dress)):
             raise NotACall(start + 1)
+        if _SAYS_CALL.search(dress) or _CALLS.search(opener):
+            calls = [replace(call, explicit=True, key=call.key or "arguments") for call in calls]
         is_program = variable or (opener and not _CALLS.search(opener)) or _PROGRAM.search(dress)
         may_be_program = format_name == PYTHONIC and bool(is_program)
         if dress[:1] in tuple("([{*_~<") and _SAYS_CALL.search(dress) and (closing := self._closing(end)):
@@ -150,7 +158,7 @@ class DressedCallParser(ApiCallParser):
         closing = suffix.end() if suffix else end
         around = re.sub(r"\A\d+\)", "", dress) + inner + self.text[end:closing]
         if sum(map(around.count, "([{")) > sum(map(around.count, ")]}")):
-            calls = [ParsedCall(call.name, call.arguments, True, call.explicit) for call in calls]
+            calls = [replace(call, broken=True) for call in calls]
         return format_name, calls, self._statements(closing, variable.strip()), self.is_quoted or may_be_program
 
     def _behind_thought(self, start: int) -> tuple[str, list[ParsedCall], int]:
@@ -197,7 +205,8 @@ class DressedCallParser(ApiCallParser):
         beginning = re.compile(r"\s{0,3}(?:[;\n][ \t]*(?:[\w.]{0,40}(?:[ (][^\n]{0,160})?)?\s*)?[`~]{0,2}\Z")
         while statement := self.match(line, beginning, position):
             position = statement.end()
-        return position
+        # Of a program that breaks off, the call is whole.
+        return len(self.text) if beginning.match(self.text, position) else position
 
     def _core(self, position: int, opener: str, dress: str) -> tuple[str, list[ParsedCall], int, str] | None:
         """Read a call without its dress: its format, the calls, where they end, and the dress within; or ``None``."""
@@ -224,6 +233,8 @@ class DressedCallParser(ApiCallParser):
             return None
         if match.end() == len(self.text) and not self.final and self.toolset.may_begin(match[0]):
             raise NeedMore
+        if opener and self.whole and self.text[position - 1 : position] in ("'", '"') and _DISPATCHER.search(opener):
+            return self._with_arguments(match[0], match.end(), opener, dress)
         name = match[0].rstrip(":.-")
         end, is_called = position + len(name), self.text.startswith("(", position + len(name))
         if is_called and self.toolset.resolve(name) is None:
@@ -298,6 +309,15 @@ class DressedCallParser(ApiCallParser):
             return call
         value = read_whole(value) if isinstance(value, str) else value
         return ParsedCall(call.name, value, call.broken)
+
+
+def shows_call(text: str, names: Collection[str]) -> bool:
+    """Tell whether ``text`` has a call of one of ``names`` in it, or a mark with a call behind it, outside of code."""
+    known = "|".join(map(re.escape, names)) or "(?!)"
+    called = rf"(?<![\w.])(?:{known})(?:\((?=[^)\s])|[`*\"]{{0,3}}[ ]?[:,=]?\s?\{{)"
+    in_json = rf"[\"'](?:{known})[\"']\s*,\s*(?:[\"']\w+[\"']\s*:\s*)?\{{"
+    framed = rf"(?:{OPENER.pattern})\s*(?:[\[{{]|(?:{known})\b)"
+    return re.search(f"{called}|{in_json}|{framed}", _CODE.sub("", text)) is not None
 
 
 def looks_begun(text: str, first: bool, toolset: Toolset) -> bool:

@@ -292,7 +292,7 @@ class Marks:
         json = rf"\{{(?=\s{{0,3}}(?:[\"'](?:{_JSON_KEYS}|\w{{0,20}}\Z)|\Z))"
         harmony = r"(?:assistant)?(?:commentary|analysis)[ ]{0,2}to=(?=[\w.-]|\Z)"
         signs = rf"[(*_~\[]{{1,3}}(?=[ ]?{word})"
-        return rf"{signs}|{json}|{harmony}|(?:[:.!?…→]|[=-]>)[ ](?=[{heads}][\w.]{{0,60}}(?:\(|\Z)|\Z)"
+        return rf"{signs}|{json}|{harmony}|[ ](?=[{heads}][\w.]{{0,60}}(?:\(|\Z)|\Z)"
 
 
 @lru_cache(_KEPT)
@@ -315,7 +315,7 @@ def _line_start(names: tuple[str, ...]) -> str:
     named = "|".join(
         f"{re.escape(first)}(?:[{re.escape(''.join(sorted(seconds)))}]|\\Z)" for first, seconds in sorted(pairs.items())
     )
-    brackets = r"\{(?=\{?\s*(?:[\"'“‘\w/#]|\Z))|\[(?=\s*[\w{\"]|\s*\Z)|<(?=[<|｜/]?[A-Za-z{]|<?[|｜]?\Z)"
+    brackets = r"\{(?=\{?\s*(?:[\"'“‘\w/#]|\Z))|\[(?=\[?\s*[\w{\"#]|\[?\s*\Z)|<(?=[<|｜/]?[A-Za-z{]|<?[|｜]?\Z)"
     code = r"[a-z_][\w.]{0,60}(?:(?: ?:[a-z ]{1,8})? ?=(?!=)|\(|\Z)|[a-z]\w{0,40} ?:?[a-z ]{0,8}\Z"
     signs = r"[(*_$>@/!%\"'=.\u200b\ufeff-]|\d{1,2}(?:[.)](?=\s|\Z)|\Z)"
     return rf"[`~]|{brackets}|{signs}|{DECORATION}|{named}|{code}"

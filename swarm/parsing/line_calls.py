@@ -166,6 +166,7 @@ class LineCallParser(CallParser):
         end = self._may_be_name(start)
         if self.text.startswith("(", end):
             calls, end = self.python(start)
+            calls = [replace(call, explicit=self.whole and call.arguments != {}) for call in calls]
             while separator := self.match(_SEPARATOR, _SEPARATOR_START, end):
                 if self.text.startswith(("\n", "\r"), separator.end()) or separator.end() == len(self.text):
                     return PYTHONIC, calls, separator.end()

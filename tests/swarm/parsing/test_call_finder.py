@@ -331,7 +331,6 @@ def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: s
         '[{"name": "find_fact", "wing": 1}]',
         'You can use find_fact(about="x") for that.',
         "find_fact is a tool.",
-        "find_fact(abut='x')",
         "```python\nimport facts\nfind_fact(about='x')\n```",
         "```python\nresult = find_fact(about='x')\n```",
         "```python\nprint('hello')\n```",
