@@ -17,8 +17,9 @@ from swarmchat.cli.settings.credentials import traceback_of
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat
-from swarmchat.swarm.conversation.events import Event, TurnEnded
+from swarmchat.swarm.conversation.events import Event, TextDelta, TurnEnded
 from swarmchat.swarm.errors import OutputError, SwarmError
+from swarmchat.swarm.tools.tool import Tool
 from swarmchat.swarm.turn.question import Asked
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class _ScriptRun:
     async def _show_turn(self, text: str, line: int | None, events: AsyncGenerator[Event, None]) -> None:
         session, output = self._chat.session, self._output
         turns_before, stored = session.info.highest_turn, -1
-        recovered = True
+        recovered, shown = True, ""
         failure: BaseException | None = None
         output.begin_turn(text, line)
         try:
@@ -179,8 +180,10 @@ class _ScriptRun:
                 if (count := session.conversation.journal.log.next_seq) != stored:
                     stored = count
                     await self._follow()
-                if isinstance(event, TurnEnded):
-                    recovered = event.recovered
+                if isinstance(event, TextDelta):
+                    shown += event.text
+                elif isinstance(event, TurnEnded):
+                    recovered = event.recovered and not (self._strict and self._shows_call(text, shown))
                     if self._kind is not None and event.finish == "refused":
                         raise OutputError(f"a policy refused: {event.text}")
             if self._strict and not recovered:
@@ -192,6 +195,15 @@ class _ScriptRun:
             turn = session.info.highest_turn if session.info.highest_turn > turns_before else None
             output.end_turn(turn, session.agent.name, failure)
             await self._follow()
+
+    def _shows_call(self, question: str, answer: str) -> bool:
+        """Whether ``answer`` shows the user a call of a tool, though the ``question`` is not about calls or code."""
+        from swarmchat.swarm.parsing.dressed_calls import shows_call
+        from swarmchat.swarm.parsing.questions import asks_about_calls, asks_for_code
+
+        names = [each.name for each in self._chat.session.agent.tools if isinstance(each, Tool)]
+        is_asked_for = asks_about_calls(question, names) or asks_for_code(question)
+        return not is_asked_for and shows_call(answer, names)
 
     async def _follow(self) -> None:
         await self._output.follow(self._backend, self._chat.session.info)

@@ -8,9 +8,10 @@ from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
 from swarmchat.swarm.parsing import formats
 from swarmchat.swarm.parsing.answer_text import AnswerText, LineContext
-from swarmchat.swarm.parsing.call_finder import CallFinder, Leak
+from swarmchat.swarm.parsing.call_finder import CallFinder
+from swarmchat.swarm.parsing.call_values import Leak
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
-from swarmchat.swarm.parsing.line_calls import PYTHONIC
+from swarmchat.swarm.parsing.line_calls import NARRATED, PYTHONIC
 from swarmchat.swarm.parsing.mark_spellings import ESCAPED, PlainText, plain_text
 from swarmchat.swarm.parsing.questions import asks_about_calls, asks_for_code, asks_hypothetically
 from swarmchat.swarm.tools.toolset import Toolset
@@ -26,6 +27,7 @@ _FENCE_START = lazy_pattern(r"`{1,100}[^`\n]{0,100}\Z|~{1,100}\Z")
 _THOUGHT_TAIL = lazy_pattern(r"[<\[◁][^>\]▷\n]{0,30}\Z")
 _RECIPIENT = lazy_pattern(r"\bto=([\w.-]{1,100})")
 _SENTENCE_ENDS = ".!?…:。！？)"
+_BEFORE_CALL = tuple(":.!?…→>")
 _REST_OF_LINE = lazy_pattern(r"[ \t]*+(?:(?P<more>[^\s<\[&(\\])|)")
 _LINE_END = lazy_pattern(r"[ \t]*\r?\n")
 _SPACE = lazy_pattern(r"\s*+")
@@ -104,7 +106,7 @@ class AnswerFilter:
         if self._fence:
             return self._step_fence(position, self._fence)
         match = self._marks.match(text, position)
-        if match and match["line"] is None:
+        if match and match["line"] is None and match["inline"] is None:
             return self._mark(position, match[0])
         if self._line.blank:
             if self._final and text[position : position + 40] in self._marks.cut_openers:
@@ -117,10 +119,13 @@ class AnswerFilter:
                 if not self._final and text[position : position + 40] in self._marks.beginnings:
                     raise NeedMore
                 return self._line_candidate(position)
-        match = match or self._marks.search(text, position + 1)
-        if match:
+        elif match and match["inline"] is not None:
+            return self._inline_candidate(position, match["inline"])
+        match = match if match and match["line"] else self._marks.search(text, position + 1)
+        if match and match["inline"] is None:
             return self._say(position, match.end() if match["line"] else match.start())
         end = len(text) if self._final else self._tail(position)
+        end = min(end, match.start()) if match else end
         if end > position:
             return self._say(position, end)
         raise NeedMore
@@ -144,25 +149,17 @@ class AnswerFilter:
 
     def _line_candidate(self, position: int) -> int:
         text = self._text
-        bare_call, refuted = None, position + 1
+        refuted = position + 1
         if self.toolset and not self._line.indented:
+            first = not (self._output.prose or self._explains or "json" in self._question.casefold())
             try:
-                first = not (self._output.prose or self._explains or "json" in self._question.casefold())
-                bare_call = self._finder.bare(text, position, self._final, self._line.code, first)
+                leak, end = self._finder.bare(text, position, self._final, self._line.code, first)
+                return self._take(position, leak, end)
             except NotACall as no:
                 refuted = max(no.position, refuted)
-        if bare_call:
-            leak, end = bare_call
-            if leak.calls and (self._is_example or (_PROGRAM.match(text, position) and self._wants_program(leak))):
-                return self._say(position, end)
-            leak = leak.as_example() if self._supposes else leak
-            is_sure = all(call.name in self.toolset.names and not call.is_example for call in leak.calls)
-            if self._output.prose or not is_sure:
-                self._line.note(text[position:end], call=True)
-                self._output.wait(self._original(position, end), leak)
-            else:
-                self._output.remove(leak)
-            return end
+            if self._final and self._finder.is_begun(text, position, self._line.code, first):
+                self._remove(self._finder.cut_off(text[position:]))
+                return len(text)
         if text[position] not in "`~":
             return self._say(position, min(refuted, len(text)))
         if not self._final and _FENCE_START.match(text, position):
@@ -172,6 +169,41 @@ class AnswerFilter:
             self._fence = fence[1] or fence[2] or fence[3]
             return self._say(position, fence.end())
         return self._say(position, position + 1)
+
+    def _inline_candidate(self, position: int, head: str) -> int:
+        """Read what may be a call in the middle of a line: behind a colon, or in signs of its own."""
+        is_sentence = head == " "
+        start = position + is_sentence
+        if not self._final and self._text[position : position + 40] in self._marks.beginnings:
+            raise NeedMore
+        line = self._line
+        is_possible = line.last in _BEFORE_CALL if is_sentence else not line.in_word
+        if self.toolset and is_possible and not (line.quoted or line.is_markup):
+            try:
+                leak, end = self._finder.inline(self._text, start, self._final)
+            except NotACall:
+                if self._final and self._finder.is_begun(self._text, start):
+                    self._say(position, start)
+                    self._remove(self._finder.cut_off(self._text[start:]))
+                    return len(self._text)
+            else:
+                self._say(position, start)
+                return self._take(start, leak, end)
+        return self._say(position, position + 1)
+
+    def _take(self, position: int, leak: Leak, end: int) -> int:
+        """Take a call without a frame: remove it, or hold it back if text behind it would make it an example."""
+        text = self._text
+        if leak.calls and (self._is_example or (_PROGRAM.match(text, position) and self._wants_program(leak))):
+            return self._say(position, end)
+        leak = leak.as_example() if self._supposes else leak
+        is_sure = all(call.name in self.toolset.names and not call.is_example for call in leak.calls)
+        if is_sure and (leak.format == NARRATED or not (self._output.prose or leak.waits)):
+            self._output.remove(leak)
+        else:
+            self._line.note(text[position:end], call=True)
+            self._output.wait(self._original(position, end), leak)
+        return end
 
     def _step_fence(self, position: int, fence: str) -> int:
         """Pass a code block through, up to its closing fence."""
@@ -212,7 +244,7 @@ class AnswerFilter:
         if mark in formats.CONTROL:
             return self._control(position)
         written = self._raw[self._plain.origin(position)]
-        if written in "[{" and mark in ("<tool>", "<call>") and not self._line.blank:
+        if written in "[{" and mark in ("<tool>", "<call>") and not self._line.blank and self._line.is_markup:
             return self._say(position, end)
         try:
             leak, end = self._finder.frame(self._text, position, mark, self._final, self._line.blank)

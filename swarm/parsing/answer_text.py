@@ -6,7 +6,7 @@ from itertools import groupby
 
 from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
-from swarmchat.swarm.parsing.call_finder import Leak
+from swarmchat.swarm.parsing.call_values import Leak
 from swarmchat.swarm.parsing.formats import STATEMENT
 
 _QUOTES = "\"'“‘„‚«"
@@ -30,6 +30,8 @@ _CONDITIONAL = lazy_pattern(
 _ABOUT_MARKUP = lazy_pattern(
     r"\b(?:html|xml|markup|markdown|entit(?:y|ies)|escap\w+|tags?|templates?|brackets?|source code)\b", re.IGNORECASE
 )
+_ROLE = r"[*_]{0,2}(?:assistant|ai|bot|tool|client|user|agent|human)[*_]{0,2}:"
+_MARKUP = lazy_pattern(rf"\s*(?:[{{\[\"<>|]|(?:[-*+•]|\d{{1,2}}[.)])(?:\s|\Z)|{_ROLE})", re.IGNORECASE)
 
 
 class LineContext:
@@ -68,6 +70,16 @@ class LineContext:
             or (self.last and self.last in _QUOTES)
             or self.indented
         )
+
+    @property
+    def is_markup(self) -> bool:
+        """Whether the line is markup, or that of a list, a quotation or a role."""
+        return _MARKUP.match(self._start) is not None
+
+    @property
+    def in_word(self) -> bool:
+        """Whether what comes next is part of a word, or of a run of signs."""
+        return self.last.isalnum() or self.last in tuple("({[<=_*")
 
     def note(self, text: str, call: bool = False) -> None:
         """Take the next piece of text; ``call`` says that it is no line of a program, whatever it looks like."""

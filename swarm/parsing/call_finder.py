@@ -3,22 +3,26 @@
 import json
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from swarmchat.swarm.common.patterns import lazy_pattern
 from swarmchat.swarm.parsing.call_parser import CallParser
-from swarmchat.swarm.parsing.call_values import NAME_KEYS, ParsedCall, has_placeholder, read_whole
+from swarmchat.swarm.parsing.call_values import (
+    CUT_OFF,
+    EXAMPLE,
+    NAME_KEYS,
+    UNREADABLE,
+    Leak,
+    LeakedCall,
+    ParsedCall,
+    has_placeholder,
+    read_whole,
+)
 from swarmchat.swarm.parsing.formats import CLOSER_START, CLOSERS, INSIDE_OPENER, STATEMENT, marks_for, self_starting
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
-from swarmchat.swarm.parsing.line_calls import PYTHONIC, YAML, LineCallParser
+from swarmchat.swarm.parsing.line_calls import NARRATED, PYTHONIC, LineCallParser
 from swarmchat.swarm.tools.toolset import Toolset
 
-CUT_OFF = "the call of {} is cut off: write it again, whole"
-EXAMPLE = (
-    "the call of {} looks like an example, so it was not carried out: "
-    "make it with the values that you mean, or answer the user in words"
-)
-UNREADABLE = "the call of {} cannot be read: write it again, as valid JSON"
 _LINE_END = lazy_pattern(r"[ \t]*(?:\r?\n|\Z)|[ \t]*(?=</?[\w|｜]|\[/?[A-Z_]+\])")
 _LINE_END_START = lazy_pattern(r"[ \t]*(?:\r?|\[/?[A-Z_]*|</?)\Z")
 _DAMAGED = lazy_pattern(
@@ -60,44 +64,6 @@ _INTERPRETERS = ("python", "ipython", "code_interpreter")
 _NO_MARK = "\0no mark"
 
 
-@dataclass(frozen=True, slots=True)
-class LeakedCall:
-    """A call found in the text. ``problem`` is ``None`` if the tool is offered and the arguments fit."""
-
-    name: str
-    """The offered name that is meant; otherwise the name as written."""
-    arguments: str
-    """The JSON text of an object, repaired; as written if only they cannot be parsed."""
-    problem: str | None = None
-    doubtful: bool = False
-    """Whether it must not be carried out, even if it fits: it is cut off, cannot be read, or is an example."""
-
-    @property
-    def is_example(self) -> bool:
-        """Whether it is refused as an example."""
-        return self.problem == EXAMPLE.format(self.name or "a tool")
-
-    def refused(self, why: str) -> "LeakedCall":
-        """Return the call with the reason why it must not be carried out, in which ``{}`` is its name."""
-        return replace(self, problem=why.format(self.name or "a tool"), doubtful=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Leak:
-    """A piece of the answer that contains tool calls instead of text for the user."""
-
-    format: str
-    """The format's name, as models and servers use it."""
-    text: str
-    """The piece as written, for the log."""
-    calls: tuple[LeakedCall, ...]
-    """Empty if it is the definition of a tool."""
-
-    def as_example(self) -> "Leak":
-        """Return the leak of a text that explains: none of its calls may be carried out."""
-        return replace(self, calls=tuple(call.refused(EXAMPLE) for call in self.calls))
-
-
 class CallFinder:
     """Parses the possible calls of one answer. Methods raise NeedMore and NotACall, like those of ``CallParser``."""
 
@@ -129,9 +95,10 @@ class CallFinder:
         frame = Leak(self._formats[mark], text[start:position], tuple(map(self.call, calls)))
         if mark in _GENERAL_MARKS:
             is_written = mark == "<call>" and "(" in frame.text
+            is_cut = position >= len(text) and "{" in frame.text
             for call in frame.calls:
-                is_likely = call.name in self.toolset.names or call.arguments != "{}" or is_written
-                if call.problem is not None and not (line_start and call.name and is_likely):
+                is_likely = is_cut or call.name in self.toolset.names or call.arguments != "{}" or is_written
+                if call.problem is not None and not (line_start and (call.name or is_cut) and is_likely):
                     raise NotACall(max(position, start + 1))
         return frame, position
 
@@ -183,19 +150,63 @@ class CallFinder:
         ``first`` says that the answer has no text before it: then JSON may name an unknown tool.
         """
         parser = LineCallParser(text, final, self.toolset, first)
-        fenced = text[start : start + 1] in "`~"
+        fenced = text.startswith(("```", "~~~"), start)
+        if not fenced and not final and text[start:] in ("`", "``", "~", "~~"):
+            raise NeedMore
         try:
             format_name, parsed, end = parser.fenced(start) if fenced else parser.unframed(start)
             if code and not fenced and format_name == PYTHONIC:
                 raise NotACall(end)
+            leak, end = self._line_leak(parser, start, (format_name, parsed, end))
+            # A heading of a text about tools has their names in it.
+            return replace(leak, waits=text.startswith("#", start) and format_name == PYTHONIC), end
         except NotACall as refuted:
+            with suppress(NotACall):
+                return self._dressed(parser, start, "fenced" if fenced else "line", code)
             return self._damaged_line(parser, start, max(refuted.position, start + 1), first)
+
+    def inline(self, text: str, start: int, final: bool) -> tuple[Leak, int]:
+        """Read the call of an offered tool that may begin in the middle of a line, at ``start``."""
+        return self._dressed(LineCallParser(text, final, self.toolset, False), start, "inline")
+
+    def _dressed(self, parser: LineCallParser, start: int, where: str, code: bool = False) -> tuple[Leak, int]:
+        """Read the call in dress at ``start``: ``fenced``, on a ``line`` of its own or ``inline``; see ``bare``."""
+        from swarmchat.swarm.parsing.dressed_calls import DressedCallParser
+
+        parser, waits = DressedCallParser(parser.text, parser.final, self.toolset, parser.whole), False
+        if where == "fenced":
+            format_name, parsed, end = parser.fenced(start)
+        else:
+            format_name, parsed, end, waits = parser.dressed(start)
+        if code and format_name == PYTHONIC:
+            raise NotACall(end)
+        leak, end = self._line_leak(parser, start, (format_name, parsed, end))
+        leak = leak.as_example() if parser.is_quoted and not parser.whole else leak
+        return replace(leak, waits=waits or where == "inline"), end
+
+    def is_begun(self, text: str, start: int, code: bool = False, first: bool | None = None) -> bool:
+        """Tell whether ``text`` ends in what is the beginning of a call and looks like nothing else.
+
+        ``code`` and ``first`` are as in ``bare``; without ``first``, it begins in the middle of a line.
+        """
+        from swarmchat.swarm.parsing.dressed_calls import looks_begun
+
+        if code or not looks_begun(text[start:], bool(first), self.toolset):
+            return False
+        try:
+            self.inline(text, start, False) if first is None else self.bare(text, start, False, code, first)
+        except NeedMore:
+            return True
+        except NotACall:
+            pass
+        return False
+
+    def _line_leak(
+        self, parser: LineCallParser, start: int, read: tuple[str, list[ParsedCall], int]
+    ) -> tuple[Leak, int]:
+        """Return the leak of the calls that ``parser`` has read; raises NotACall if they count for none."""
+        text, first, (format_name, parsed, end) = parser.text, parser.whole, read
         calls = tuple(map(self.call, parsed))
-        if format_name == YAML:
-            # It has no end by which one could see that it is whole.
-            calls = tuple(
-                call.refused(UNREADABLE) if call.problem and "cut off" in call.problem else call for call in calls
-            )
         for number, (parsed_call, call) in enumerate(zip(parsed, calls, strict=True)):
             # With these keys, JSON is a call even if its tool is unknown: no data looks like it.
             keys = ("arguments", "parameters") if len(parsed) == 1 else ("arguments",)
@@ -205,12 +216,12 @@ class CallFinder:
                 raise NotACall(end)
             if call.is_example and not first:
                 raise NotACall(end)
-        if not fenced:
+        if text[start : start + 1] not in "`~":
             end = parser.closers(end, _NO_MARK)
-        line_end = parser.match(_LINE_END, _LINE_END_START, end)
+        line_end = format_name == NARRATED or parser.match(_LINE_END, _LINE_END_START, end)
         defined = None if calls or not first else _NAME_IN_DAMAGED.search(text, start, end)
         is_call = calls or (defined and self.toolset.resolve(defined[1]))
-        if not is_call or (line_end is None and end < len(text)):
+        if not is_call or (not line_end and end < len(text)):
             raise NotACall(max(end, start + 1))
         return Leak(format_name, text[start:end], calls), end
 
@@ -229,7 +240,7 @@ class CallFinder:
             arguments = json.dumps({} if arguments in (None, []) else arguments, ensure_ascii=False)
         call = LeakedCall(name, arguments if arguments.strip() else "{}")
         if parsed.broken:
-            return call.refused(CUT_OFF)
+            return call.refused(UNREADABLE if parsed.unended else CUT_OFF)
         if not name:
             return call.refused("it does not name a tool")
         if name not in self.toolset.names:

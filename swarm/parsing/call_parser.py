@@ -224,18 +224,21 @@ class CallParser(YamlCallParser):
         match = _NAME.match(self.text, position)
         if match is None:
             raise NotACall(position)
-        name, position = match[0].removesuffix(".call"), match.end()
-        self.need(position)
-        if not self.text.startswith("(", position):
-            raise NotACall(position)
+        self.need(match.end())
+        if not self.text.startswith("(", match.end()):
+            raise NotACall(match.end())
+        call, end = self.in_brackets(match[0].removesuffix(".call"), match.end() + 1)
+        return [call], end
+
+    def in_brackets(self, name: str, position: int) -> tuple[ParsedCall, int]:
+        """Read the arguments of ``name`` as Python has them, from behind the opening bracket or a comma."""
         schemas, arguments = self.properties(name), dict[str, Any]()
-        position += 1
         while True:
             position = skip_space(self.text, position, self.final)
             if position >= len(self.text):
-                return [ParsedCall(name, arguments, True)], position
+                return ParsedCall(name, arguments, True), position
             if self.text[position] == ")":
-                return [ParsedCall(name, arguments)], position + 1
+                return ParsedCall(name, arguments), position + 1
             key, position = self._keyword(position, list(schemas), arguments)
             value, position, broken, _ = parse_loose(self.text, position, self.final)
             if key is None:
@@ -244,7 +247,7 @@ class CallParser(YamlCallParser):
                 arguments[key] = value
             position = skip_space(self.text, position, self.final)
             if broken or position >= len(self.text):
-                return [ParsedCall(name, arguments, True)], position
+                return ParsedCall(name, arguments, True), position
             if self.text[position] not in ",)":
                 raise NotACall(position)
             position += self.text[position] == ","

@@ -1,8 +1,8 @@
-"""Interpret parsed values: which JSON is a call, the type of an argument without quotes, values of an example."""
+"""Calls as they are read, and what values mean: which JSON is a call, types of arguments, values of an example."""
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from swarmchat.swarm.common.patterns import lazy_pattern
@@ -32,6 +32,12 @@ _FILLERS = frozenset("a an the your some example sample name value here goes".sp
 PARALLEL = "multi_tool_use.parallel"
 """A tool that OpenAI's models call though nobody offers it (community.openai.com/t/490653)."""
 
+CUT_OFF = "the call of {} is cut off: write it again, whole"
+EXAMPLE = (
+    "the call of {} looks like an example, so it was not carried out: "
+    "make it with the values that you mean, or answer the user in words"
+)
+UNREADABLE = "the call of {} cannot be read: write it again, as valid JSON"
 
 Resolve = Callable[[str], str | None]
 
@@ -47,6 +53,48 @@ class ParsedCall:
     """Whether it is JSON with keys for both the name and the arguments."""
     key: str = ""
     """The key of the arguments, in such JSON."""
+    unended: bool = False
+    """Whether it is ``broken`` because its form has no end by which one could see that it is whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeakedCall:
+    """A call found in the text. ``problem`` is ``None`` if the tool is offered and the arguments fit."""
+
+    name: str
+    """The offered name that is meant; otherwise the name as written."""
+    arguments: str
+    """The JSON text of an object, repaired; as written if only they cannot be parsed."""
+    problem: str | None = None
+    doubtful: bool = False
+    """Whether it must not be carried out, even if it fits: it is cut off, cannot be read, or is an example."""
+
+    @property
+    def is_example(self) -> bool:
+        """Whether it is refused as an example."""
+        return self.problem == EXAMPLE.format(self.name or "a tool")
+
+    def refused(self, why: str) -> "LeakedCall":
+        """Return the call with the reason why it must not be carried out, in which ``{}`` is its name."""
+        return replace(self, problem=why.format(self.name or "a tool"), doubtful=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A piece of the answer that contains tool calls instead of text for the user."""
+
+    format: str
+    """The format's name, as models and servers use it."""
+    text: str
+    """The piece as written, for the log."""
+    calls: tuple[LeakedCall, ...]
+    """Empty if it is the definition of a tool."""
+    waits: bool = False
+    """Whether it counts only if no text follows."""
+
+    def as_example(self) -> "Leak":
+        """Return the leak of a text that explains: none of its calls may be carried out."""
+        return replace(self, calls=tuple(call.refused(EXAMPLE) for call in self.calls))
 
 
 def calls_of(value: object, broken: bool = False, resolve: Resolve | None = None) -> list[ParsedCall] | None:

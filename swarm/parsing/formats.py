@@ -211,8 +211,21 @@ _LEAST_MARK = 6
 # What a line that is a bare call may begin with, besides a name.
 _LINE_WORDS = (
     "action **action *action assistant commentary analysis to= json tool function name calls command execute invoke run"
-    " api default_api namespace print using use **tool **call **function **name"
+    " api default_api namespace print using use thought question **tool **call **function **name"
 ).split()
+_JSON_KEYS = "name|tool|tool_name|function|function_name|action|tool_calls?|function_call|functionCall|type|id"
+"""Keys that the JSON of a call begins with."""
+CALL_VERB = r"(?:call(?:s|ing)?|us(?:e|es|ing)|invok(?:e|es|ing)|execut(?:e|es|ing)|run(?:s|ning)?)"
+# Words beside which a call stands alone on its line: those that may begin it, and others.
+DRESS_HEADS = frozenset(
+    "call calls calling use uses using invoke invokes invoking execute executes executing run runs running tool"
+    " function api action command plugin tool_call tool_calls function_call function_calls tool_code python_tag"
+    " tool_use request query step next suggested i i'm assistant ai code json output response python await async return"
+    " const let var yield channel".split()
+)
+DRESS_WORDS = DRESS_HEADS | frozenset(
+    "answer with a an the this following am is will now to name commentary begin end sep py bash js".split()
+)
 # What may stand before the words that announce a call: a heading, a symbol.
 DECORATION = r"(?:\#{1,6}|[\u2190-\u2bff\U0001f300-\U0001faff]\ufe0f?)[ \t]{0,3}"
 
@@ -260,13 +273,26 @@ class Marks:
 
     @cached_property
     def _interest(self) -> "re.Pattern[str]":
-        return re.compile(rf"(?P<line>\n{self.line.pattern})|{alternatives(self._marks)}")
+        return re.compile(rf"(?P<line>\n{self.line.pattern})|{alternatives(self._marks)}|(?P<inline>{self._inline})")
 
     @cached_property
     def _hint(self) -> "re.Pattern[str]":
         """The first characters of what ``_interest`` matches: compiled in a tenth of its time."""
         others = alternatives(mark[:_HINT] for mark in self._marks if mark[0] != "<")
-        return re.compile(rf"<|{others}|\n{self.line.pattern}")
+        return re.compile(rf"<|{others}|\n{self.line.pattern}|{self._inline}")
+
+    @cached_property
+    def _inline(self) -> str:
+        """What a call in the middle of a line may begin with: a sign and a word for it, JSON, a colon and a name."""
+        if not self._names:
+            return r"(?!)"
+        heads = "".join(sorted({re.escape(name[:1]) for name in self._names}))
+        names = "|".join(map(re.escape, self._names))
+        word = rf"(?i:i(?:'m|[ ]am)?[ ])?(?:(?i:{CALL_VERB}|tool|function|api[ ]|action)\b|(?:{names})\b|\w{{0,20}}\Z)"
+        json = rf"\{{(?=\s{{0,3}}(?:[\"'](?:{_JSON_KEYS}|\w{{0,20}}\Z)|\Z))"
+        harmony = r"(?:assistant)?(?:commentary|analysis)[ ]{0,2}to=(?=[\w.-]|\Z)"
+        signs = rf"[(*_~\[]{{1,3}}(?=[ ]?{word})"
+        return rf"{signs}|{json}|{harmony}|[ ](?=[{heads}][\w.]{{0,60}}(?:\(|\Z)|\Z)"
 
 
 @lru_cache(_KEPT)
@@ -280,16 +306,19 @@ def _line_start(names: tuple[str, ...]) -> str:
     if not names:
         return "[`~]"
     pairs: dict[str, set[str]] = {}
-    for word in (*_LINE_WORDS, *names):
+    for word in (*_LINE_WORDS, *DRESS_HEADS, *names):
         letters = word.replace("_", "").replace("-", "")
         for first in {word[:1].lower(), word[:1].upper()}:
-            pairs.setdefault(first, set()).update((letters[1:2].lower(), letters[1:2].upper(), "_", ".", "-", "(", ""))
+            pairs.setdefault(first, set()).update(
+                (" " if len(word) == 1 else "", letters[1:2].lower(), letters[1:2].upper(), "_", ".", "-", "(", "")
+            )
     named = "|".join(
         f"{re.escape(first)}(?:[{re.escape(''.join(sorted(seconds)))}]|\\Z)" for first, seconds in sorted(pairs.items())
     )
-    tags = "".join(sorted({re.escape(name[:1]) for name in names}))
-    brackets = rf"\{{(?=\{{?\s*(?:[\"'“‘\w/#]|\Z))|\[(?=\s*[\w{{]|\s*\Z)|<(?:[{tags}]|\Z)"
-    return rf"[`~]|{brackets}|-(?= ?(?:[afnrt]|\Z))|{DECORATION}|{named}"
+    brackets = r"\{(?=\{?\s*(?:[\"'“‘\w/#]|\Z))|\[(?=\[?\s*[\w{\"#]|\[?\s*\Z)|<(?=[<|｜/]?[A-Za-z{]|<?[|｜]?\Z)"
+    code = r"[a-z_][\w.]{0,60}(?:(?: ?:[a-z ]{1,8})? ?=(?!=)|\(|\Z)|[a-z]\w{0,40} ?:?[a-z ]{0,8}\Z"
+    signs = r"[(*_$>@/!%\"'=.\u200b\ufeff-]|\d{1,2}(?:[.)](?=\s|\Z)|\Z)"
+    return rf"[`~]|{brackets}|{signs}|{DECORATION}|{named}|{code}"
 
 
 def alternatives(marks: Iterable[str]) -> str:

@@ -72,7 +72,8 @@ _LABEL = lazy_pattern(
 _LABEL_START = lazy_pattern(
     r"(?:json|tool_code|tool_calls?|function_call)[ \t]{0,9}(?:\r?\n?|\r?\n\s{0,9})\Z|function call[ \t]{0,3}\n?\Z"
 )
-_KIMI = "<|tool_call_argument_begin|>"
+# What marks the arguments behind a name: a block of code, or a mark of Kimi, DeepSeek, Mistral or GLM.
+_BEFORE_ARGUMENTS = ("```", "<|tool_call_argument_begin|>", "<｜tool▁sep｜>", "[ARGS]", "<arg_key>")
 _QUALIFIED = "print(default_api."
 _SEPARATOR = lazy_pattern(r"[ \t]{0,9}[;,][ \t]{0,9}")
 _SEPARATOR_START = lazy_pattern(r"[ \t]{0,9}(?:[;,][ \t]{0,9})?\Z")
@@ -83,7 +84,7 @@ _WORD_BEGINNINGS = beginnings(
         *("json", "tool_code", "tool_calls", "function_call", "function call", _QUALIFIED),
     )
 )
-PYTHONIC, YAML = "pythonic", "YAML"
+PYTHONIC, NARRATED = "pythonic", "narrated call"
 
 
 class LineCallParser(CallParser):
@@ -91,7 +92,7 @@ class LineCallParser(CallParser):
 
     def __init__(self, text: str, final: bool, toolset: Toolset, whole: bool) -> None:
         super().__init__(text, final, toolset)
-        self._whole = whole
+        self.whole = whole
         self._named: str | None = None
 
     def watch(self, objects: int, key: str, value: object) -> bool:
@@ -113,7 +114,7 @@ class LineCallParser(CallParser):
             )
         if key in NAME_KEYS and isinstance(value, str):
             self._named = self.toolset.resolve(value)
-            may_be_unknown = self._whole and key in _UNKNOWN_KEYS and _IDENTIFIER.fullmatch(value) is not None
+            may_be_unknown = self.whole and key in _UNKNOWN_KEYS and _IDENTIFIER.fullmatch(value) is not None
             return may_be_unknown or self.toolset.resolve(value) is not None or value.endswith(PARALLEL)
         return key != "type" or value in TYPES
 
@@ -142,9 +143,9 @@ class LineCallParser(CallParser):
                     return "the tool's tags", [ParsedCall(self.text[start + 1 : end], None, True)], len(self.text)
                 return "the tool's tags", *self.tags(start)
             return "the tool's tags", *self.element(self.text[start + 1 : end], end)
-        in_yaml = self.yaml(start, False) if first in "acfnrt" or (first == "-" and self._whole) else None
+        in_yaml = self.yaml(start, False) if first in "acfnrt" or (first == "-" and self.whole) else None
         if in_yaml:
-            return YAML, *in_yaml
+            return "YAML", *in_yaml
         label = self._call_label(start) if first in "*ATFCUEIRatfcueir" else None
         if label:
             return "ReAct" if label[1].lower() == "action" else "labelled call", *self._labelled(label, inside)
@@ -165,6 +166,7 @@ class LineCallParser(CallParser):
         end = self._may_be_name(start)
         if self.text.startswith("(", end):
             calls, end = self.python(start)
+            calls = [replace(call, explicit=self.whole and call.arguments != {}) for call in calls]
             while separator := self.match(_SEPARATOR, _SEPARATOR_START, end):
                 if self.text.startswith(("\n", "\r"), separator.end()) or separator.end() == len(self.text):
                     return PYTHONIC, calls, separator.end()
@@ -173,7 +175,7 @@ class LineCallParser(CallParser):
                 calls += further
             return PYTHONIC, calls, end
         after = self.space(end)
-        if not self.text.startswith("{", after) and not any(self.at(mark, after) for mark in ("```", _KIMI)):
+        if not self.text.startswith("{", after) and not any(self.at(mark, after) for mark in _BEFORE_ARGUMENTS):
             raise NotACall(end)
         calls, end = self.named(start)
         return "name and JSON", [ParsedCall(call.name, call.arguments, call.broken) for call in calls], end
@@ -257,7 +259,7 @@ class LineCallParser(CallParser):
         if name is None:
             raise NotACall(position)
         is_known, has_colon = self.toolset.resolve(name[1]) is not None, ":" in label[0]
-        if not is_known and not (self._whole and has_colon):
+        if not is_known and not (self.whole and has_colon):
             raise NotACall(position)
         bracketed = self.match(_IN_BRACKETS, _IN_BRACKETS_START, name.end())
         if bracketed and is_known:
@@ -280,10 +282,11 @@ class LineCallParser(CallParser):
             end = self.fence_end(end) if fence else end
         else:
             call, end = self._plain_input(name[1], after)
-            is_cut = arguments is not None and arguments[0].startswith(":") and end == len(self.text)
-            call = replace(call, broken=call.broken or is_cut)
-        call = ParsedCall(call.name, call.arguments, call.broken, has_colon, "arguments")
-        return [call], self._observed(end)
+            value = self.text[after:end].strip()
+            is_closed = value[:1] + value[-1:] in ('""', "''", "``", "{}", "[]") and value[1:-1].strip("`")
+            unended = is_known and end == len(self.text) and not is_closed
+            call = replace(call, broken=call.broken or unended, unended=unended)
+        return [replace(call, explicit=has_colon, key="arguments")], self._observed(end)
 
     def _observed(self, position: int) -> int:
         """Return the end of a call at ``position``: of the whole text, if the model went on to invent its result."""
@@ -304,6 +307,9 @@ class LineCallParser(CallParser):
 
     def _of_text(self, name: str, value: str) -> ParsedCall:
         schemas = self.properties(name)
+        value = value.strip("`").removeprefix("- ")
+        if value.startswith("{"):
+            return ParsedCall(name, value)
         pair = _LINE_PAIR.match(value)
         if pair and re.split(r"\W", value, maxsplit=1)[0] in schemas:
             calls, _ = CallParser(f"{name} {value}</tool_call>", True, self.toolset).named(0)

@@ -10,7 +10,7 @@ from html import unescape
 from typing import NamedTuple
 
 from swarmchat.swarm.common.patterns import lazy_pattern
-from swarmchat.swarm.parsing.formats import CLOSERS, INSIDE_OPENER, OPENERS, beginnings
+from swarmchat.swarm.parsing.formats import CALL_VERB, CLOSERS, INSIDE_OPENER, OPENERS, beginnings
 
 _OPENING, _CLOSING = "＜〈《⟨‹«【", "＞〉》⟩›»】"
 ESCAPED = f"&\\{_OPENING}"
@@ -30,13 +30,15 @@ _BRACKETS = lazy_pattern(
 _ELEMENT = lazy_pattern(r"<\|(open|close)\|>([^<>\n]{1,200})<\|sep\|>")
 _OPEN, _CLOSE = r"<{1,3}\|?|\[{1,2}|\{\{", r"\|?>{1,3}|\]{1,2}|\}\}"
 _NOUN = "(?:tool|function|api|action|command|plugin)"
-_VERB = r"(?:call(?:s|ing)?|us(?:e|es|ing)|invok(?:e|es|ing)|execut(?:e|es|ing)|run(?:s|ning)?)"
 _CALL = (
     r"(?:tool|function|api)[ _-]?(?:calls?|invocation|request)(?:[ _-](?:block|start|begin))?"
     r"|calling[ _-](?:tool|function)"
 )
 """Words that only a call has. The others say something only before a call."""
-_WORDS = rf"(?:(?P<call>{_CALL})|{_VERB}[ _-](?:the[ _-]|mcp[ _-])?{_NOUN}s?|{_NOUN}(?:[ _-]?use|s)?|(?P<verb>{_VERB}))"
+_WORDS = (
+    rf"(?:(?P<call>{_CALL})|{CALL_VERB}[ _-](?:the[ _-]|mcp[ _-])?{_NOUN}s?|{_NOUN}(?:[ _-]?use|s)?"
+    rf"|(?P<verb>{CALL_VERB}))"
+)
 _SPELLING = lazy_pattern(
     rf"(?P<open>{_OPEN})(?P<end>[ \t]?(?:/|end[ _-]?))?[ \t]?{_WORDS}[ \t]?"
     rf"(?:(?P<close>{_CLOSE})|(?(end)(?!)|(?P<inside>:[ \t]{{0,3}}|(?<=[ \t])(?=[\w{{\[`\"']))"

@@ -108,7 +108,7 @@ _FOR_CODE = lazy_pattern(
     rf"|\b(?:show|give|generate|create|make|produce|need|want|print|see|have){_OBJECT}"
     rf" (?:{_LANGUAGE}|(?:scripts?(?! of)|snippets?|one-liner|pseudocode)\b)"
     r"|\b(?:write|draft)(?: me| us)?(?: some| the| a piece of)? code\b|\b(?:sample|example|source) code\b"
-    r"|\b(?:in|with|using) (?:python|javascript|typescript)\b"
+    r"|\b(?:in|with|using) (?:python|javascript|typescript|js|ts|node(?:\.?js)?)\b"
     r"|\b(?:schreib|écri|escrib|scriv|escrev)\w*\b[^.?!]{0,60}"
     r"\b(?:code|python|javascript|skript|script\w*|programm|programme|programa|código|codice|fonction|funktion"
     r"|funci[oó]n|funzione|função)\b",

@@ -45,7 +45,7 @@ class YamlCallParser(XmlCallParser):
             self.need(len(self.text))
             # Other YAML has names, and parameters.
             key = (match["arguments"] or "") if match["key"] != "name" else ""
-            return [ParsedCall(match["name"], None, True, bool(key), key)], len(self.text)
+            return [ParsedCall(match["name"], None, True, bool(key), key, not in_frame)], len(self.text)
         value = read_yaml(self.text[position : end.start()])
         if isinstance(value, dict):
             value = next((inner for key, inner in value.items() if key in _LISTS and len(value) == 1), value)

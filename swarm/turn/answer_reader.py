@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from swarmchat.swarm.models.base import Answer, ReasoningChunk, TextChunk, ToolCall
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
-from swarmchat.swarm.parsing.call_finder import CUT_OFF, Leak
 from swarmchat.swarm.parsing.call_repair import Repair, identity, is_cut_off, repair_calls
+from swarmchat.swarm.parsing.call_values import CUT_OFF, Leak
 from swarmchat.swarm.parsing.repetition import RepetitionGuard, cut_repetition
 from swarmchat.swarm.tools.toolset import Toolset
 

@@ -2,7 +2,8 @@
 
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
-from swarmchat.swarm.parsing.call_finder import CallFinder, Leak
+from swarmchat.swarm.parsing.call_finder import CallFinder
+from swarmchat.swarm.parsing.call_values import Leak
 from swarmchat.swarm.parsing.lenient_json import NotACall
 from swarmchat.swarm.tools.toolset import Toolset
 

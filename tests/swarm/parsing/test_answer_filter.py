@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
-from swarmchat.swarm.parsing.call_finder import Leak
+from swarmchat.swarm.parsing.call_values import Leak
 from swarmchat.swarm.parsing.formats import CONTROL, HARMONY, OPENERS, THOUGHTS, marks_for
 from swarmchat.swarm.tools.tool import tool
 from swarmchat.swarm.tools.toolset import Toolset

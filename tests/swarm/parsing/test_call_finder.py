@@ -7,7 +7,7 @@ import pytest
 from filtering import filter_text
 from hypothesis import given
 from hypothesis import strategies as st
-from swarmchat.swarm.parsing.call_finder import Leak
+from swarmchat.swarm.parsing.call_values import Leak
 from swarmchat.swarm.parsing.formats import CONTROL, HARMONY, OPENERS, THOUGHT_ENDS, THOUGHTS, functionary
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
 from swarmchat.swarm.tools.tool import tool
@@ -159,7 +159,7 @@ BARE = {
     "fenced Python": '```python\nfind_fact(about="bananas")\n```',
     "ReAct": f"Action: find_fact\nAction Input: {ARGUMENTS}",
     "ReAct, going on": f"Action: find_fact\nAction Input: {ARGUMENTS}\nObservation:",
-    "ReAct with a text": "Action: find_fact\nAction Input: bananas",
+    "ReAct with a text": 'Action: find_fact\nAction Input: "bananas"',
     "Command R": f'Action: ```json\n[{{"tool_name": "find_fact", "parameters": {ARGUMENTS}}}]```',
     "the tool's own tags": "<find_fact>\n<about>bananas</about>\n</find_fact>",
     "ChatGLM": "find_fact\n ```python\ntool_call(about='bananas')\n```",
@@ -331,8 +331,6 @@ def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: s
         '[{"name": "find_fact", "wing": 1}]',
         'You can use find_fact(about="x") for that.',
         "find_fact is a tool.",
-        "find_fact(about=fact)",
-        "find_fact(abut='x')",
         "```python\nimport facts\nfind_fact(about='x')\n```",
         "```python\nresult = find_fact(about='x')\n```",
         "```python\nprint('hello')\n```",
@@ -357,7 +355,6 @@ def test_unmistakable_calls_that_cannot_be_made_are_leaks_with_a_problem(text: s
         "<find_fact><b>x</b></find_fact>",
         "<add><b>1</b></add>",
         "json\n{}",
-        "print(find_fact(about='x'))",
         "function call: see below",
         ">>>find_fact\n>>> 1",
         ">>> find_fact(about='x')",

@@ -8,7 +8,7 @@ from corpus_tools import TOOLSET
 from filtering import MeasuredFilter, filter_text
 from swarmchat.swarm.models.base import TextChunk
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
-from swarmchat.swarm.parsing.call_finder import Leak
+from swarmchat.swarm.parsing.call_values import Leak
 
 ARGUMENTS = '{"city": "Paris"}'
 CALL = f'{{"name": "get_weather", "arguments": {ARGUMENTS}}}'
@@ -168,7 +168,8 @@ REFUSED = [
     ("[Calling tool: get_weather]", "get_weather", "cut off"),
     ("{{tool_call}}", "", "cut off"),
     ("tool: get_weather\narguments:\n  city: Par", "get_weather", "as valid JSON"),
-    ("Action: get_weather: Par", "get_weather", "cut off"),
+    ("Action: get_weather: Par", "get_weather", "as valid JSON"),
+    ("Action: get_weather\nAction Input: Par", "get_weather", "as valid JSON"),
     ("```tool_code\nw = get_weather(city='Paris')\nprint(w)\n```", "get_weather", "cannot be read"),
     ("```tool_code\nget_wether(city='Paris')\n```", "get_wether", "did you mean 'get_weather'?"),
     ("[Calling to", "", "cut off"),

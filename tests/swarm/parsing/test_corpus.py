@@ -11,7 +11,7 @@ from corpus_tools import TOOLSET, meaning
 from filtering import filter_text
 from swarmchat.swarm.models.base import TextChunk
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
-from swarmchat.swarm.parsing.call_finder import Leak
+from swarmchat.swarm.parsing.call_values import Leak
 
 Entry = dict[str, Any]
 
