@@ -10,6 +10,7 @@ from swarmchat.cli.terminal.printing import duration
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.session.session import Session
+from swarmchat.swarm.session.undo import redoable
 
 _DEMO = "demo model: scripted answers, no AI"
 
@@ -28,6 +29,8 @@ def greeting(session: Session, backend: str) -> list[str]:
         for record in _last_exchange(session):
             speaker = "you" if record.type == "user" else record.agent or "assistant"
             lines.append(f"{speaker}: {one_line(str(record.message.get('content') or ''), 300)}")
+        if undone := redoable(session.records):
+            lines.append(f"undone: turn {', '.join(map(str, undone))}; /redo brings back what was undone")
     else:
         lines += [_CONNECT] if is_demo else []
         lines.append("/help lists the commands, Ctrl-D leaves")

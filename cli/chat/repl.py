@@ -70,6 +70,13 @@ class Repl:
 
     async def run(self) -> None:
         """Chat until the user leaves."""
+        try:
+            await self._run()
+        finally:
+            # Also if a signal ends the program.
+            await self._end_revision()
+
+    async def _run(self) -> None:
         continued = on_signals(lambda name: self._prompt.resume(), "SIGCONT")
         with on_signals(self._interrupt, "SIGINT"), continued, self._prompt.quiet():
             interrupted_at = -_AGAIN
@@ -77,7 +84,6 @@ class Repl:
                 try:
                     entered = await self._next_entry()
                 except EOFError:
-                    await self._end_revision()
                     return
                 except KeyboardInterrupt:
                     if self._revising:

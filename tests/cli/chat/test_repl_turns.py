@@ -1,6 +1,8 @@
 """Turns that are taken back, brought back, asked again and forked, as the user sees it on a real terminal."""
 
 import json
+import os
+import signal
 
 from model_server import ModelServer, failure, text
 from redis_server import free_port, start_redis
@@ -73,6 +75,23 @@ def test_retry_and_edit(program, server):
         screen.wait_for(at_prompt)
         screen.send(CTRL_X + "\x05")
         screen.wait_for("not edited: turn 5 is back")
+
+
+def test_a_signal_during_an_edit_brings_the_turn_back(program, server):
+    with program.chat("-s", "s") as screen:
+        say(screen, "one", "You said: one")
+        screen.send("/edit" + ENTER)
+        screen.wait_for(f"{STAYS} you ❯ one")
+        screen.wait_for(at_prompt)
+        os.kill(screen.process.pid, signal.SIGTERM)
+        assert screen.wait_for_end() == 143
+        assert "not edited: turn 1 is back" in screen.words
+    with program.chat("-s", "s") as screen:
+        say(screen, "/undo", "turn 1 is undone")
+        screen.send(CTRL_D)
+        assert screen.wait_for_end() == 0
+    with program.chat("-s", "s") as screen:
+        screen.wait_for("undone: turn 1; /redo brings back what was undone")
 
 
 def test_a_reset_is_taken_back_alone(program, server):
