@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import nullcontext
@@ -47,6 +48,8 @@ class Repl:
         """Text to put at the next prompt."""
         self._revising = False
         """Whether the text at the next prompt is that of a turn that ``/edit`` has undone."""
+        self._retried = 0
+        """The turn that ``/retry`` has undone, while it is asked again."""
         self._work: asyncio.Future[Any] | None = None
         """The turn or command that is running."""
         self._stopped = False
@@ -247,10 +250,18 @@ class Repl:
                 self._renderer.remark(
                     "the answer is not stored yet; it will be, with your next message or when you leave"
                 )
+        self._tell_retried(any(record.turn > turns and record.type == "assistant" for record in session.records))
         self._notify(time.monotonic() - begun)
         if problem and not _has_turn(session, turns):
             self._prefill = draft
             self._renderer.remark(f"your message {problem}; it is back at the prompt")
+
+    def _tell_retried(self, has_answer: bool) -> None:
+        """Say where the answer is that was to be replaced, if there is no other one."""
+        turn, self._retried = self._retried, 0
+        if turn and not has_answer:
+            fork = shlex.join(("swarmchat", "sessions", "fork", self._chat.session.info.name, "--turn", str(turn)))
+            self._renderer.remark(f"turn {turn} with its answer is in the log: {fork} continues it in another session")
 
     def _notify(self, seconds: float) -> None:
         """Tell a user who looks elsewhere that a turn of ``seconds`` has ended."""
@@ -304,6 +315,7 @@ class Repl:
             self._renderer.show_thoughts(outcome.thoughts)
         if outcome.draft is not None:
             self._prefill, self._revising = _as_typed(outcome.draft), True
+        self._retried = outcome.retried
         if outcome.attach is not None and isinstance(outcome.send, str):
             return await self._attach(outcome.send, mentioned(f"{outcome.attach}\n{entered.folded}"))
         return outcome.send

@@ -77,6 +77,18 @@ def test_retry_and_edit(program, server):
         screen.wait_for("not edited: turn 5 is back")
 
 
+def test_an_answer_that_was_to_be_replaced_is_found_again(program, server):
+    server.reply(text("first answer"), failure(401, "Incorrect API key"), failure(401, "Incorrect API key"))
+    with program.chat("-s", "s") as screen:
+        say(screen, "one", "first answer")
+        say(screen, "/retry", "turn 1 with its answer is in the log: swarmchat sessions fork s --turn 1 continues it")
+        say(screen, "/retry", "turn 2 is undone")
+        screen.wait_for(lambda screen: screen.words.count("Incorrect API key") == 2)
+        assert "turn 2 with its answer" not in screen.words
+    assert program.invoke("sessions", "fork", "s", "--turn", "1").out == "s-2\n"
+    assert program.messages("s-2") == ["one", "first answer"]
+
+
 def test_a_signal_during_an_edit_brings_the_turn_back(program, server):
     with program.chat("-s", "s") as screen:
         say(screen, "one", "You said: one")
