@@ -39,7 +39,7 @@ def test_undo_and_redo(program):
     with program.chat(*where) as screen:
         screen.wait_for("resumed after 1 turn;")
         screen.wait_for("you: play 5")
-        assert "red" not in screen.text
+        assert "a red one" not in screen.words
         say(screen, "/redo", "turn 2 is back")
         say(screen, "/state game", "O23")
 
