@@ -72,9 +72,9 @@ def test_files_on_the_command_line(program, server):
     done = program.run("run", "what?", "-f", "notes.md", "-f", "-", piped="in\n")
     assert (done.code, sent(server)) == (0, f"what?\n\n{NOTES}\n\nFile standard input:\n```\nin\n```")
     assert program.run("run", "-f", "notes.md").code == 0
+    assert sent(server) == NOTES
     done = program.run("what is in @notes.md?")
     assert (done.code, done.err) == (0, "  @notes.md is sent as these words: -f notes.md attaches the file\n")
-    assert sent(server) == NOTES
 
 
 @pytest.mark.parametrize(
