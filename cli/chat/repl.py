@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
 from swarmchat.cli.attachments.message import text_in, with_files
-from swarmchat.cli.attachments.paths import RESOURCE_MENTION, mentioned
+from swarmchat.cli.attachments.paths import RESOURCE_MENTION, mentioned, misspelled
 from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
 from swarmchat.cli.chat.mail import MailWatch
@@ -24,6 +24,7 @@ from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
 from swarmchat.cli.terminal.notification import notification
+from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.session.session import Session
 
@@ -211,6 +212,8 @@ class Repl:
             limit = self._chat.settings.max_input
             work = with_resources(message, typed, servers, limit, self._renderer.remark)
             message = await self._renderer.during(work, "resources")
+        for name in misspelled(typed):
+            self._renderer.remark(f"@{one_line(name, 200)} is no file: it is sent as these words")
         paths = mentioned(typed)
         return await self._attach(message, paths) if paths else message
 

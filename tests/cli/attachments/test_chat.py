@@ -31,6 +31,9 @@ def test_a_mention_at_the_prompt(program, server):
         screen.wait_for("undone")
         say(screen, "", "You said: read @notes.md")
         assert sent(server).count("File notes.md:") == 1
+        say(screen, "and @note.md, @ann?", "You said: and @note.md, @ann?")
+        assert "@note.md is no file: it is sent as these words" in screen.words
+        assert "@ann is no file" not in screen.words
 
 
 def test_a_dropped_file_is_mentioned_and_a_pasted_mention_is_text(program, server, notes):
