@@ -343,9 +343,10 @@ class Repl:
             with self._prompt.working():
                 return await running
         except asyncio.CancelledError:
-            if not self._stopped or (task and task.cancelling()):
-                raise
             self._renderer.remark(remark())
+            if not self._stopped or (task and task.cancelling()):
+                # A signal ends the program.
+                raise
             self._pause_queue()
             return None
         finally:
