@@ -16,6 +16,7 @@ MENTION_START = lazy_pattern(r'(?<!\S)@("[^"\n]*|[^\s"]*)$')
 _MENTION = lazy_pattern(r'(?<!\S)@(?:"([^"\n]+)"|(\S+))')
 RESOURCE_MENTION = lazy_pattern(r'(?<!\S)@"?([A-Za-z0-9_.-]{1,40}):(?=\S)')
 """The beginning of a mention of a resource of an MCP server, ``@SERVER:URI``."""
+_PATH = lazy_pattern(r"/|\w\.[A-Za-z0-9]{1,5}$")
 _PUNCTUATION = ".,;:!?)]}'\""
 """Signs that may follow a path in a sentence."""
 _MAX_ENTRIES = 500
@@ -29,6 +30,12 @@ def mentioned(text: str) -> list[Path]:
     """
     names = (next(filter(is_file, readings), "") for readings in mentions(text))
     return list(dict.fromkeys(Path(name) for name in names if name))
+
+
+def misspelled(text: str) -> list[str]:
+    """Return what ``text`` names after ``@`` as a path, with a folder or a suffix, and is no file."""
+    names = [readings[-1] for readings in mentions(text) if not any(map(is_file, readings))]
+    return [name for name in names if _PATH.search(name) and not RESOURCE_MENTION.match(f"@{name}")]
 
 
 def mentions(text: str) -> Iterator[list[str]]:

@@ -10,6 +10,7 @@ from swarmchat.cli.terminal.printing import duration
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.session.session import Session
+from swarmchat.swarm.session.undo import redoable
 
 _DEMO = "demo model: scripted answers, no AI"
 
@@ -25,9 +26,14 @@ def greeting(session: Session, backend: str) -> list[str]:
     if not session.is_new:
         turns = "1 turn" if session.turns == 1 else f"{session.turns} turns"
         lines.append(f"resumed after {turns}; last used {session.info.updated[:16].replace('T', ' ')} UTC")
-        for record in _last_exchange(session):
+        exchange = _last_exchange(session)
+        for record in exchange:
             speaker = "you" if record.type == "user" else record.agent or "assistant"
             lines.append(f"{speaker}: {one_line(str(record.message.get('content') or ''), 300)}")
+        if exchange and exchange[-1].type == "user" and not session.agent.is_person:
+            lines.append("no answer is stored: /retry asks again")
+        if undone := redoable(session.records):
+            lines.append(f"undone: turn {', '.join(map(str, undone))}; /redo brings back what was undone")
     else:
         lines += [_CONNECT] if is_demo else []
         lines.append("/help lists the commands, Ctrl-D leaves")

@@ -16,6 +16,7 @@ from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.agents.loader import EXAMPLES
 from swarmchat.swarm.archive.renaming import kept_under, notice_name
+from swarmchat.swarm.common.messages import calls_of
 from swarmchat.swarm.errors import DefinitionError, SwarmError
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
@@ -61,6 +62,8 @@ class Opener:
             return await self._open(name)
 
         chat = ChatContext(await self._open(name), self.settings, self.make_model, reopen)
+        if calls := unfinished_calls(chat.session):
+            remark(f"interrupted when the program ended, may have taken effect: {', '.join(calls)}")
         for task in unfinished_tasks(chat.session):
             remark(f"{one_line(task, 300)}: it was interrupted when the program ended; what its tools did stays")
         if chat.session.agent.is_person:
@@ -134,6 +137,16 @@ class Opener:
 
     def _make_model(self, name: str) -> Model:
         return make_model(self.settings, interactive=self.interactive, swarm=self.swarm, name=name)
+
+
+def unfinished_calls(session: Session) -> list[str]:
+    """Return the names of the tools that were called in the last turn without a result: their process has died."""
+    last = [record for record in session.records if record.turn == session.last_turn]
+    finished = {record.message.get("tool_call_id") for record in last if record.type == "tool"}
+    calls = [call for record in last if record.type == "assistant" for call in calls_of(record.message)]
+    # See unfinished_tasks.
+    agents = {tool.name for agent in session.swarm.agents for tool in agent.own_tools if tool.gives_task}
+    return [one_line(call.name, 80) for call in calls if call.id not in finished and call.name not in agents]
 
 
 def unfinished_tasks(session: Session) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import nullcontext
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from swarmchat.backends import BackendError
 from swarmchat.cli.app.signals import on_signals
 from swarmchat.cli.attachments.message import text_in, with_files
-from swarmchat.cli.attachments.paths import RESOURCE_MENTION, mentioned
+from swarmchat.cli.attachments.paths import RESOURCE_MENTION, mentioned, misspelled
 from swarmchat.cli.chat.approval import Approvals
 from swarmchat.cli.chat.background import BackgroundTasks
 from swarmchat.cli.chat.mail import MailWatch
@@ -23,6 +24,7 @@ from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.slash.registry import LeaveChat, is_command
 from swarmchat.cli.terminal.notification import notification
+from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.errors import SwarmError
 from swarmchat.swarm.session.session import Session
 
@@ -47,6 +49,8 @@ class Repl:
         """Text to put at the next prompt."""
         self._revising = False
         """Whether the text at the next prompt is that of a turn that ``/edit`` has undone."""
+        self._retried = 0
+        """The turn that ``/retry`` has undone, while it is asked again."""
         self._work: asyncio.Future[Any] | None = None
         """The turn or command that is running."""
         self._stopped = False
@@ -70,6 +74,13 @@ class Repl:
 
     async def run(self) -> None:
         """Chat until the user leaves."""
+        try:
+            await self._run()
+        finally:
+            # Also if a signal ends the program.
+            await self._end_revision()
+
+    async def _run(self) -> None:
         continued = on_signals(lambda name: self._prompt.resume(), "SIGCONT")
         with on_signals(self._interrupt, "SIGINT"), continued, self._prompt.quiet():
             interrupted_at = -_AGAIN
@@ -77,7 +88,6 @@ class Repl:
                 try:
                     entered = await self._next_entry()
                 except EOFError:
-                    await self._end_revision()
                     return
                 except KeyboardInterrupt:
                     if self._revising:
@@ -202,6 +212,8 @@ class Repl:
             limit = self._chat.settings.max_input
             work = with_resources(message, typed, servers, limit, self._renderer.remark)
             message = await self._renderer.during(work, "resources")
+        for name in misspelled(typed):
+            self._renderer.remark(f"@{one_line(name, 200)} is no file: it is sent as these words")
         paths = mentioned(typed)
         return await self._attach(message, paths) if paths else message
 
@@ -241,10 +253,18 @@ class Repl:
                 self._renderer.remark(
                     "the answer is not stored yet; it will be, with your next message or when you leave"
                 )
+        self._tell_retried(any(record.turn > turns and record.type == "assistant" for record in session.records))
         self._notify(time.monotonic() - start)
         if problem and not _has_turn(session, turns):
             self._prefill = draft
             self._renderer.remark(f"your message {problem}; it is back at the prompt")
+
+    def _tell_retried(self, has_answer: bool) -> None:
+        """Say where the answer is that was to be replaced, if there is no other one."""
+        turn, self._retried = self._retried, 0
+        if turn and not has_answer:
+            fork = shlex.join(("swarmchat", "sessions", "fork", self._chat.session.info.name, "--turn", str(turn)))
+            self._renderer.remark(f"turn {turn} with its answer is in the log: {fork} continues it in another session")
 
     def _notify(self, seconds: float) -> None:
         """Tell a user who looks elsewhere that a turn of ``seconds`` has ended."""
@@ -298,6 +318,7 @@ class Repl:
             self._renderer.show_thoughts(outcome.thoughts)
         if outcome.draft is not None:
             self._prefill, self._revising = _as_typed(outcome.draft), True
+        self._retried = outcome.retried
         if outcome.attach is not None and isinstance(outcome.send, str):
             return await self._attach(outcome.send, mentioned(f"{outcome.attach}\n{entered.folded}"))
         return outcome.send
@@ -322,9 +343,10 @@ class Repl:
             with self._prompt.working():
                 return await running
         except asyncio.CancelledError:
-            if not self._stopped or (task and task.cancelling()):
-                raise
             self._renderer.remark(remark())
+            if not self._stopped or (task and task.cancelling()):
+                # A signal ends the program.
+                raise
             self._pause_queue()
             return None
         finally:

@@ -1,5 +1,6 @@
 """Scripts: messages and commands from a command line, a pipe or a file, all checked before the first one is sent."""
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -8,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.cli.attachments.message import text_in, with_files, with_images
-from swarmchat.cli.attachments.paths import expand
+from swarmchat.cli.attachments.paths import expand, mentioned
 from swarmchat.cli.attachments.reading import STDIN, decode, decode_typed, read_stdin, read_text
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.registry import COMMANDS, is_command, split_command
+from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.errors import DefinitionError, SwarmError
@@ -134,6 +136,10 @@ def _attach(
     Raises ImageError, and UsageError, also if one of ``words`` was meant to be a file.
     A shell makes ``-f a.md b.md`` of ``-f *.md``.
     """
+    # Only what is typed at a prompt attaches files: a question is often put together by a script.
+    for path in set(mentioned(" ".join(words))).difference(map(Path, files)):
+        name = one_line(str(path), 200)
+        print(f"  @{name} is sent as these words: -f {shlex.quote(name)} attaches the file", file=sys.stderr)
     if not files:
         return with_images(text, images)
     paths = expand(files)

@@ -33,7 +33,9 @@ NewName = Annotated[str, typer.Argument(help="New name.")]
 OlderThan = Annotated[str | None, typer.Option(help="Only sessions unused for at least this long: 12h, 30d, 8w.")]
 OnlySession = Annotated[str | None, typer.Option("-s", "--session", help="Search only this session.")]
 OptionalSessions = Annotated[list[str] | None, typer.Argument(help="Sessions: their names or ids.")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="File to write; default: the screen.")]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="File to write, or to overwrite; default: the screen.")
+]
 PruneDryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")]
 Redact = Annotated[list[str] | None, typer.Option(help="Redact all matches of this regular expression; repeatable.")]
 Regex = Annotated[bool, typer.Option("--regex", help="Read TEXT as a regular expression.")]

@@ -269,16 +269,20 @@ async def prune(
     infos = [info for info in infos if not empty or info.highest_turn == 0]
     if infos and not dry_run:
         await _confirm(infos, yes)
-    deleted = []
-    for info in infos:
-        try:
-            if not dry_run:
-                await delete_session(store.backend, info)
-            deleted.append(info)
-        except SessionBusy as error:
-            remark(f"{info.name!r} was not deleted: {error}")
-    rows = [{"id": info.id, "name": info.name, "updated": info.updated} for info in deleted]
-    print_rows(rows, as_json, "would delete {name}" if dry_run else "deleted {name}")
+    if not infos and not as_json:
+        remark("no session meets these conditions")
+    rows = []
+    try:
+        for info in infos:
+            try:
+                if not dry_run:
+                    await delete_session(store.backend, info)
+                rows.append({"id": info.id, "name": info.name, "updated": info.updated})
+            except SessionBusy as error:
+                remark(f"{info.name!r} was not deleted: {error}")
+    finally:
+        # Those that are deleted when the store fails as well.
+        print_rows(rows, as_json, "would delete {name}" if dry_run else "deleted {name}")
 
 
 def _time_ago(age: str) -> str:

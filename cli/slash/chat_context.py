@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from swarmchat.backends import BackendError
 from swarmchat.cli.settings.settings import Settings
 from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.models.base import Model
@@ -37,11 +38,14 @@ class ChatContext:
         self.session.primitives.embedding_progress = previous.primitives.embedding_progress
         self.session.primitives.tool_progress = previous.primitives.tool_progress
         self.session.conversation.answerer = previous.conversation.answerer
-        return await _close(previous)
+        return await _close(previous, self.settings)
 
     async def close(self) -> str:
-        """Close the open session. Return a line for the user if another process has deleted or continued it."""
-        return await _close(self.session)
+        """Close the open session. Return a line for the user if another process has deleted or continued it.
+
+        Raises the backend's errors; what it could not store is in a file then.
+        """
+        return await _close(self.session, self.settings)
 
     async def keep(self) -> str:
         """Continue in a new session with what the open one, which another process has deleted, has in memory.
@@ -53,7 +57,7 @@ class ChatContext:
         return f"this conversation continues as session {name!r}{lacking}"
 
 
-async def _close(session: Session) -> str:
+async def _close(session: Session, settings: Settings) -> str:
     try:
         await session.close()
     except SessionBusy as error:
@@ -61,6 +65,12 @@ async def _close(session: Session) -> str:
             return str(error)
         name, lacking = await _keep(session)
         return f"{error}; it is kept in session {name!r}{lacking}"
+    except BackendError as error:
+        if session.unsaved:
+            from swarmchat.cli.sessions.unsaved import keep_in_file
+
+            error.args = (f"{error} ({keep_in_file(session, settings)})",)
+        raise
     return ""
 
 

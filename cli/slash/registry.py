@@ -30,6 +30,8 @@ class CommandResult(NamedTuple):
     """One line that says what the command did."""
     raw: str = ""
     """Text for the terminal, written first and unchanged. Text of others in it must be sanitized."""
+    retried: int = 0
+    """The turn that was undone to ask again, if it has an answer; else 0."""
     send: "Asked | None" = None
     """A message to send now."""
     attach: str | None = None

@@ -104,7 +104,9 @@ async def _retry(chat: ChatContext, argument: str) -> CommandResult:
     remark = f"{_named(undone)} undone; {_UNCHANGED}"
     if not undone.question:
         return CommandResult(remark=f"{remark}; it had no text to ask again")
-    return CommandResult(remark=remark, send=undone.question)
+    turn = undone.turns[-1]
+    has_answer = any(record.turn == turn and record.type == "assistant" for record in chat.session.records)
+    return CommandResult(remark=remark, send=undone.question, retried=turn if has_answer else 0)
 
 
 @Command("edit", "undo the last turn and edit its question", at_prompt_only=True, is_useful=has_turns)

@@ -66,8 +66,7 @@ async def keep_as_new(
     """
     backend, info, *_ = journal.origin
     info, log, now = journal.info, journal.log, timestamp(journal.now())
-    records = _in_memory(log)
-    lines = renumber([*records, *journal.unsaved], 0)
+    lines = lines_in_memory(journal, blobs)
     name = await numbered_name(backend, info.client, info.name)
     summary = LogSummary()
     for at, line in enumerate(lines):
@@ -80,19 +79,25 @@ async def keep_as_new(
     new_info = replace(summary.info, id=name, name=name, client=info.client, created=now, updated=now, title=info.title)
     new_info = replace(new_info, swarm=info.swarm, model=info.model, resume_with=info.resume_with)
     stored_state = replace(summary.stored_state, navigation=navigation.to_bytes())
-    if content := blobs.in_memory:
-        from swarmchat.swarm.images.parts import line_to_data
-
-        lines = [line_to_data(line, content) for line in lines]
     whole = SessionSnapshot(new_info, stored_state, len(lines), f"kept:{info.id}:{now}", reader(lambda: lines))
     stored = await SessionWriter(backend, info.client, lifetimes.session).store(whole)
     lacking = []
-    if missing := log.next_seq - len(records):
+    if missing := log.next_seq - len(_in_memory(log)):
         lacking.append(f"the {missing:,} oldest records, which were not in memory, with the states that were set there")
     if journal.unsaved_changes.changes or journal.unsaved_changes.writes:
         lacking.append("what the last tools changed in states, memory and storages")
     journal.unsaved, journal.unsaved_changes = [], ChangeSet()
     return stored.info, " and ".join(lacking)
+
+
+def lines_in_memory(journal: Journal, blobs: MessageBlobs) -> list[bytes]:
+    """Return the records in memory, with those that could not be stored, as the lines of a log with their images."""
+    lines = renumber([*_in_memory(journal.log), *journal.unsaved], 0)
+    if not (content := blobs.in_memory):
+        return lines
+    from swarmchat.swarm.images.parts import line_to_data
+
+    return [line_to_data(line, content) for line in lines]
 
 
 def _in_memory(log: Log) -> list[Record]:

@@ -31,6 +31,9 @@ def test_a_mention_at_the_prompt(program, server):
         screen.wait_for("undone")
         say(screen, "", "You said: read @notes.md")
         assert sent(server).count("File notes.md:") == 1
+        say(screen, "and @note.md, @ann?", "You said: and @note.md, @ann?")
+        assert "@note.md is no file: it is sent as these words" in screen.words
+        assert "@ann is no file" not in screen.words
 
 
 def test_a_dropped_file_is_mentioned_and_a_pasted_mention_is_text(program, server, notes):
@@ -73,6 +76,8 @@ def test_files_on_the_command_line(program, server):
     assert (done.code, sent(server)) == (0, f"what?\n\n{NOTES}\n\nFile standard input:\n```\nin\n```")
     assert program.run("run", "-f", "notes.md").code == 0
     assert sent(server) == NOTES
+    done = program.run("what is in @notes.md?")
+    assert (done.code, done.err) == (0, "  @notes.md is sent as these words: -f notes.md attaches the file\n")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Stores with too little room: a server that evicts, a full one, a full disk, and one that cannot be written."""
 
 import redis
+from model_server import Gate, hang
 from redis_server import start_redis
 from small_disk import small_disk
 from terminal import at_prompt
@@ -34,6 +35,24 @@ def test_a_full_server_is_read_and_sessions_are_deleted_from_it(program, tmp_pat
         assert program.invoke(*store, "-s", "two", "hello").code == 0
         client.config_set("maxmemory", 1)
         check_full(program, store, "maxmemory")
+
+
+def test_an_answer_that_finds_no_room_is_kept_in_a_file(program, server, tmp_path):
+    gate = Gate()
+    server.reply(hang(gate, "forty-two"))
+    with start_redis(tmp_path) as store, redis.Redis(port=store.port) as client:
+        asked = program.start("-b", store.url, "-s", "s", "how many?")
+        assert gate.reached.wait(20)
+        client.config_set("maxmemory", 1)
+        gate.release()
+        out, err = asked.communicate(timeout=30)
+        assert (out, asked.returncode) == ("forty-two\n", 69)
+        (path,) = program.home.rglob("unsaved/ann-s.jsonl")
+        assert f"what is not stored yet is in {path}, for swarmchat sessions import" in err
+        client.config_set("maxmemory", 0)
+        assert program.invoke("sessions", "import", str(path), "-b", store.url).out.startswith("s: continued")
+        shown = program.invoke("sessions", "show", "s", "-b", store.url).out
+        assert shown == "user ❯ how many?\nassistant ❯ forty-two\n"
 
 
 def test_a_full_disk_is_read_and_sessions_are_deleted_from_it(program, tmp_path):

@@ -233,7 +233,7 @@ def test_a_second_process_is_refused_and_a_killed_one_is_taken_over_at_once(kind
         first.process.kill(signal.SIGKILL)
         assert first.wait_for_end() == 137
     with program.chat(*where) as screen:
-        screen.wait_for("you: hello")
+        screen.wait_for("you: hello no answer is stored: /retry asks again")
         say(screen, "more", "You said: hello more")
         leave(screen)
     assert sent(server) == ["hello\n\nmore"]

@@ -132,6 +132,13 @@ def test_ctrl_c_stops_a_tool_also_after_a_question(office):
         assert "running" not in screen.words
         screen.wait_for(lambda screen: (office.folder / "stopped").exists())
         say(screen, "hello", "clerk ❯ Hello")
+        screen.send("dig" + ENTER)
+        screen.wait_for("clerk · running dig · ")
+        screen.process.kill(signal.SIGKILL)
+        assert screen.wait_for_end() == 137
+    with office.chat("chat", "-S", "office.py", "-s", "s") as screen:
+        screen.wait_for("interrupted when the program ended, may have taken effect: dig")
+        screen.wait_for("you: dig no answer is stored: /retry asks again")
 
 
 def test_a_denial_tells_the_model_why(office):

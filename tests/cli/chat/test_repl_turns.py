@@ -1,6 +1,8 @@
 """Turns that are taken back, brought back, asked again and forked, as the user sees it on a real terminal."""
 
 import json
+import os
+import signal
 
 from model_server import ModelServer, failure, text
 from redis_server import free_port, start_redis
@@ -37,7 +39,7 @@ def test_undo_and_redo(program):
     with program.chat(*where) as screen:
         screen.wait_for("resumed after 1 turn;")
         screen.wait_for("you: play 5")
-        assert "red" not in screen.text
+        assert "a red one" not in screen.words
         say(screen, "/redo", "turn 2 is back")
         say(screen, "/state game", "O23")
 
@@ -73,6 +75,35 @@ def test_retry_and_edit(program, server):
         screen.wait_for(at_prompt)
         screen.send(CTRL_X + "\x05")
         screen.wait_for("not edited: turn 5 is back")
+
+
+def test_an_answer_that_was_to_be_replaced_is_found_again(program, server):
+    server.reply(text("first answer"), failure(401, "Incorrect API key"), failure(401, "Incorrect API key"))
+    with program.chat("-s", "s") as screen:
+        say(screen, "one", "first answer")
+        say(screen, "/retry", "turn 1 with its answer is in the log: swarmchat sessions fork s --turn 1 continues it")
+        say(screen, "/retry", "turn 2 is undone")
+        screen.wait_for(lambda screen: screen.words.count("Incorrect API key") == 2)
+        assert "turn 2 with its answer" not in screen.words
+    assert program.invoke("sessions", "fork", "s", "--turn", "1").out == "s-2\n"
+    assert program.messages("s-2") == ["one", "first answer"]
+
+
+def test_a_signal_during_an_edit_brings_the_turn_back(program, server):
+    with program.chat("-s", "s") as screen:
+        say(screen, "one", "You said: one")
+        screen.send("/edit" + ENTER)
+        screen.wait_for(f"{STAYS} you ❯ one")
+        screen.wait_for(at_prompt)
+        os.kill(screen.process.pid, signal.SIGTERM)
+        assert screen.wait_for_end() == 143
+        assert "not edited: turn 1 is back" in screen.words
+    with program.chat("-s", "s") as screen:
+        say(screen, "/undo", "turn 1 is undone")
+        screen.send(CTRL_D)
+        assert screen.wait_for_end() == 0
+    with program.chat("-s", "s") as screen:
+        screen.wait_for("undone: turn 1; /redo brings back what was undone")
 
 
 def test_a_reset_is_taken_back_alone(program, server):
