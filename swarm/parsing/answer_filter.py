@@ -26,6 +26,8 @@ _FENCE = lazy_pattern(r"(`{3,100})(?!`)[^`\n]{0,100}(?![^\n])|(`{3,100})(?!`)[^`
 _FENCE_START = lazy_pattern(r"`{1,100}[^`\n]{0,100}\Z|~{1,100}\Z")
 _THOUGHT_TAIL = lazy_pattern(r"[<\[◁][^>\]▷\n]{0,30}\Z")
 _RECIPIENT = lazy_pattern(r"\bto=([\w.-]{1,100})")
+_MOST_TOKENS = 16
+"""Control tokens in a row that are judged together: each may be kept, and then those behind it are judged again."""
 _SENTENCE_ENDS = ".!?…:。！？)"
 _BEFORE_CALL = tuple(":.!?…→>")
 _REST_OF_LINE = lazy_pattern(r"[ \t]*+(?:(?P<more>[^\s<\[&(\\])|)")
@@ -352,7 +354,7 @@ class AnswerFilter:
         text, end, other, role, recipient = self._text, position, False, False, None
         tokens: list[str] = []
         after = position
-        while match := formats.CONTROL_MARK.match(text, after):
+        while len(tokens) < _MOST_TOKENS and (match := formats.CONTROL_MARK.match(text, after)):
             tokens.append(match[0])
             end = match.end()
             other |= match[0] in formats.OTHER_ROLES and bool(tokens[:-1] or self._line.blank)

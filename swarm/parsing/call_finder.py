@@ -32,12 +32,12 @@ _NAME_IN_DAMAGED = lazy_pattern(r"""["'](?:name|tool|tool_name|function|action)[
 _CALL_FENCE = lazy_pattern(r"`{3,20}(?:tool_code|tool_calls?|tool_use|function_calls?)[ \t]*\r?\n")
 # A line, or a block of code, that begins like the JSON of a call.
 _DAMAGED_LINE = lazy_pattern(
-    r"""(?P<fence>`{3,20}[\w-]{0,20}\s*\n)?\s*\[?\s*\{{1,2}\s*["'](?:name|tool|tool_name|function)["']\s*:"""
-    r"""\s*["'](?P<name>[^"'\n]{1,100})["']\s*,?\s*["'](?:arguments|parameters|args|input)["']"""
+    r"""(?P<fence>`{3,20}[\w-]{0,20}[^\S\n]*+\n)?\s*+(?:\[\s*+)?\{{1,2}\s*+["'](?:name|tool|tool_name|function)["']\s*+:"""
+    r"""\s*+["'](?P<name>[^"'\n]{1,100})["']\s*+(?:,\s*+)?["'](?:arguments|parameters|args|input)["']"""
 )
 _DAMAGED_LINE_START = lazy_pattern(
-    r"""(?:`{3,20}[\w-]{0,20}\s*\n)?\s*\[?\s*\{{1,2}\s*["'](?:name|tool|tool_name|function)["']\s*:"""
-    r"""\s*["'](?P<name>[^"'\n]{1,100})["']\s*,?\s*(?:["'][a-z]{0,10}["']?)?\Z"""
+    r"""(?:`{3,20}[\w-]{0,20}[^\S\n]*+\n)?\s*+(?:\[\s*+)?\{{1,2}\s*+["'](?:name|tool|tool_name|function)["']\s*+:"""
+    r"""\s*+["'](?P<name>[^"'\n]{1,100})["']\s*+(?:,\s*+)?(?:["'][a-z]{0,10}["']?)?\Z"""
 )
 _TAG = lazy_pattern(r"<([a-zA-Z_]{1,40})>")
 # A tag that the text ends in, and that can only be the beginning of a call.

@@ -22,7 +22,7 @@ _CALL_START = lazy_pattern(
     rf"(?:- ?)?(?:{_WORD_START})?(?::[ \t]*(?:{_NAME_START}(?:{_LINE_START}(?::[ \t]*(?:{_NAME_START}"
     rf"(?:{_LINE_START}(?::[ \t]*)?)?)?)?)?)?)?\Z"
 )
-_END = lazy_pattern(rf"\r?\n(?=[ \t]*\r?\n|(?![ \t]|- |(?:{_ARGUMENTS}|{_NAMES}|id|type):)\S)|\s*(?:{CLOSERS.pattern})")
+_END = lazy_pattern(rf"\r?\n(?=[ \t]*\r?\n|(?![ \t]|- |(?:{_ARGUMENTS}|{_NAMES}|id|type):)\S)|(?:{CLOSERS.pattern})")
 # A plain value in braces.
 _FLOW = lazy_pattern(r"(:\s+)([A-Za-z][^\"',{}\[\]:]*?)(?=\s*[,}])")
 _KEY = lazy_pattern(r"([A-Za-z_][\w.-]{0,99})[ \t]*:(?:[ \t]+|\Z)")
@@ -46,7 +46,9 @@ class YamlCallParser(XmlCallParser):
             # Other YAML has names, and parameters.
             key = (match["arguments"] or "") if match["key"] != "name" else ""
             return [ParsedCall(match["name"], None, True, bool(key), key, not in_frame)], len(self.text)
-        value = read_yaml(self.text[position : end.start()])
+        # White space before a closing mark is not searched for: each of its characters could begin it.
+        length = len(self.text[position : end.start()].rstrip()) if end[0].strip() else end.start() - position
+        value = read_yaml(self.text[position : position + length])
         if isinstance(value, dict):
             value = next((inner for key, inner in value.items() if key in _LISTS and len(value) == 1), value)
         value = value[0] if isinstance(value, list) and len(value) == 1 else value
@@ -55,7 +57,7 @@ class YamlCallParser(XmlCallParser):
             calls = loose_calls(value, False, self.toolset.resolve, self.properties)
         if not calls:
             raise NotACall(match.end())
-        return [self._typed(call) for call in calls], end.start()
+        return [self._typed(call) for call in calls], position + length
 
     def _typed(self, call: ParsedCall) -> ParsedCall:
         """Return ``call`` with values of the types that its parameters have."""

@@ -1,7 +1,9 @@
-"""Count the work of a function without a clock: its calls, and the characters that they are given."""
+"""The work of a function without a clock: its calls, and the characters that they are given; its CPU time."""
 
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import StringIO
 from itertools import pairwise
 from types import FrameType
@@ -43,3 +45,19 @@ def assert_linear(work: Callable[[int], object], size: int) -> None:
     work(1)
     counts = [steps(lambda size=each: work(size)) for each in (size, 2 * size, 4 * size)]  # type: ignore[misc]  # the default of a lambda
     assert all(more < 2.4 * less + 1000 for less, more in pairwise(counts)), counts
+
+
+@contextmanager
+def limited_to_cpu_seconds(seconds: float) -> Iterator[None]:
+    """Raise AssertionError in a block that uses more CPU time, in the midst of a regular expression, too."""
+
+    def stop(*_: object) -> None:
+        raise AssertionError(f"it takes more than {seconds} s of CPU time")
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

@@ -6,6 +6,7 @@ import pytest
 from filtering import MeasuredFilter, filter_text
 from hypothesis import example, given
 from hypothesis import strategies as st
+from steps import assert_linear, limited_to_cpu_seconds
 from swarmchat.swarm.models.base import ReasoningChunk, TextChunk
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
 from swarmchat.swarm.parsing.call_values import Leak
@@ -426,6 +427,19 @@ def test_the_work_is_in_proportion_to_the_answer(flood: str) -> None:
         short = work(1_000, size)
         assert short <= 25 * 1_000
         assert work(2_000, size) <= 2.5 * short + 1_000
+
+
+@pytest.mark.parametrize(("opening", "fill"), [("```json\n", "\n"), ("name: find_fact\narguments:\n", " ")])
+def test_white_space_does_not_keep_a_pattern_busy(opening: str, fill: str) -> None:
+    """Steps inside of a regular expression cannot be counted: each of these took minutes, and takes milliseconds."""
+    with limited_to_cpu_seconds(5):
+        in_pieces(opening + fill * 30_000, [1000])
+
+
+@pytest.mark.parametrize("token", ["<s>", "</tool_call>", "<|user|>", "<|im_end|>"])
+def test_control_tokens_in_a_row_take_linear_work(token: str) -> None:
+    """Those that an answer talks about are kept one by one."""
+    assert_linear(lambda size: in_pieces("a " + token * size + "b", [7]), 100)
 
 
 def test_the_pattern_of_all_marks_is_compiled_for_a_text_that_may_have_one():
