@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from benchmarks.parts import PARTS
 from benchmarks.tables import Table, markdown_rows
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -30,7 +31,7 @@ counted, modules imported) is held by the tests.
 
 
 def keep(part: str, title: str, tables: list[Table]) -> None:
-    """Store the ``tables`` of one part of the benchmark and write the page anew."""
+    """Store the ``tables`` of one part of the benchmark and write the page anew, in the order of the parts."""
     data = json.loads(_DATA.read_text("utf-8")) if _DATA.exists() else {}
     data[part] = {
         "title": title,
@@ -39,6 +40,7 @@ def keep(part: str, title: str, tables: list[Table]) -> None:
         "versions": _versions(),
         "tables": [table.json for table in tables],
     }
+    data = {name: data[name] for name in PARTS if name in data}
     _DATA.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", "utf-8")
     _PAGE.write_text(page(data), "utf-8")
 

@@ -46,9 +46,9 @@ async def openai_agents(base_url: str, place: str, length: int, limit: int | Non
         turns += 1
         if turns % growth(length) == 0:
             session = await begin()
-        started = time.perf_counter()
+        started = time.process_time()
         result = await Runner.run(agent, QUESTION, session=session)
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         assert result.final_output == ANSWER
         return seconds
 
@@ -80,9 +80,9 @@ async def langgraph(base_url: str, place: str, length: int) -> AsyncIterator[Onc
         turns += 1
         if turns % growth(length) == 0:
             config = begin()
-        started = time.perf_counter()
+        started = time.process_time()
         result = graph.invoke({"messages": [{"role": "user", "content": QUESTION}]}, config)
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         assert result["messages"][-1].content == ANSWER
         return seconds
 

@@ -1,5 +1,5 @@
 """``python -m swarmchat.cli``."""
 
-from swarmchat.cli.main import main
+from swarmchat.cli.entry import main
 
 main()

@@ -49,6 +49,7 @@ LAYERS = {
         "prompt",
         "chat",
         "main",
+        "entry",
         "__main__",
     ],
     "backends": ["base", "errors", "disk_reserve disk_schema", "disk_rows memory redis registry testing", "disk"],

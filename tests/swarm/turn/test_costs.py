@@ -326,11 +326,11 @@ def called(profile: cProfile.Profile, function: str) -> int:
     return sum(count for (_, _, name), (_, count, *_) in calls.items() if name == function)
 
 
-STARTS = {"--version": 11, "--help": 38, "chat --help": 38, "sessions list": 93}
+STARTS = {"--version": 11, "--help": 39, "chat --help": 39, "sessions list": 95}
 """How many modules and packages of ours may be loaded to answer."""
-CHAT = {"": 164, "helpdesk": 167}
+CHAT = {"": 165, "helpdesk": 170}
 """How many for the first prompt of a chat with MCP servers, by its swarm."""
-ONE_ANSWER = 202
+ONE_ANSWER = 203
 """How many for one answer on the command line."""
 LOOK = """
 import gc, os, sys, threading
@@ -346,7 +346,7 @@ def start(thread, start=threading.Thread.start):
         look()
     start(thread)
 threading.Thread.start = start
-from swarmchat.cli.main import main
+from swarmchat.cli.entry import main
 before = collections()
 try: main()
 except SystemExit as end: assert not end.code
