@@ -67,7 +67,7 @@ async def clear_states(
 async def delete_session(backend: Backend, info: SessionInfo) -> None:
     """Remove all of a session in one commit. Raises SessionBusy while another process has it open.
 
-    Memory and storages belong to no session and stay.
+    Memory and storages do not belong to a session, and stay.
     """
     entry, lease = keys.session_index(info.client, info.id), keys.session_lease(info.client, info.id)
     for _ in range(_ATTEMPTS):

@@ -130,8 +130,8 @@ class SessionWriter:
     async def store(self, incoming: SessionSnapshot, *, name: str | None = None) -> Stored:
         """Store ``incoming`` under ``name``, or under its own name, with a number if another session has that.
 
-        What is stored already is not stored again. Raises SessionBusy when another process has that session open or is
-        storing it, and the backend's errors.
+        Records that are already stored are not stored again. Raises SessionBusy when another process has that session
+        open or is storing it, and the backend's errors.
         """
         for _ in range(_ATTEMPTS):
             place = await self._find_place(incoming, name)

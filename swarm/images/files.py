@@ -28,7 +28,7 @@ DETAILS = ("low", "high", "auto")
 def image_file(path: str | Path, *, detail: str | None = None, name: str | None = None) -> dict[str, Any]:
     """Return the image in a file as a content part for ``Session.ask``. Raises ImageError.
 
-    ``detail`` is what the chat API calls so: low, high or auto. ``name`` is what the file is called in the log.
+    ``detail`` is the field of the chat API: low, high or auto. ``name`` is the file's name in the log.
     """
     path = Path(path)
     try:

@@ -28,7 +28,7 @@ _ATTEMPTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A message from outside of a session."""
+    """A message to a session from outside."""
 
     id: str
     text: str
@@ -50,7 +50,7 @@ class Mail:
         return encode_json(asdict(self))
 
     def to_message(self) -> dict[str, Any]:
-        """Return the chat message that the agent sees: in plain words, as no API has a role for it."""
+        """Return the message that the agent sees: a user message in plain words, as no API has a role for it."""
         if self.act:
             return {"role": "user", "content": operator_text(self.act, self.sender, self.text)}
         sender = f", from {self.sender}" if self.sender else ""

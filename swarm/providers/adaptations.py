@@ -309,10 +309,10 @@ def apply_adaptations(adaptations: Collection[str], fields: Mapping[str, Any]) -
 
 
 class LearnedAdaptations:
-    """The adaptations of servers, by address and model; kept in the JSON file ``path``, if there is one.
+    """The adaptations of servers, by address and model; saved in the JSON file ``path``, if it is given.
 
-    The file holds ``{server: {model: [names]}}`` and can be edited. What is invalid in it is ignored, and a file that
-    cannot be written is not: the adaptation is then learned again next time.
+    The file holds ``{server: {model: [names]}}`` and can be edited. Invalid entries are ignored. If the file cannot be
+    written, the adaptation is learned again next time.
     """
 
     def __init__(self, path: Path | None = None) -> None:

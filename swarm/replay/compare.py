@@ -93,7 +93,7 @@ class Difference:
 
     @property
     def kind(self) -> str:
-        """What changed, in words that are the same for all changes of the kind."""
+        """The kind of change, in words that are the same for all changes of this kind."""
         if self.type == "transcript":
             return "an answer or result is missing" if self.actual is None else "an answer or result is not needed"
         if self.type in ("expect", "call"):
@@ -109,7 +109,7 @@ class Difference:
 
     @property
     def breaking(self) -> bool:
-        """Whether the conversation takes another course, or the tools differ; not if only what is sent differs."""
+        """Whether the conversation takes another course or the tools differ, and not just the requests."""
         is_request = self.type.partition(" of ")[0] == "request"
         return not (is_request and self.field and self.field != "parts.tools")
 
@@ -137,7 +137,7 @@ class Difference:
         return f"{self.place}: {self.kind.removeprefix(f'{self.type}: ')}"
 
     def diff(self, *, whole: bool = False) -> list[str]:
-        """Return ``lines`` as texts that begin with a sign."""
+        """Return ``lines`` as texts, each with its sign (``+`` or ``-``)."""
         return list(map(str, self.lines(whole=whole)))
 
     def lines(self, *, whole: bool = False) -> list[DiffLine]:
@@ -205,7 +205,7 @@ def compare_logs(
 ) -> Iterator[Difference]:
     """Yield the differences between two logs, in order.
 
-    A transcript that is not ``whole`` has only some types of records and some of their fields: only these are compared.
+    A transcript that is not ``whole`` has only some record types and fields: only these are compared.
     ``texts`` holds the texts of requests; default: those in the two logs.
     """
     if not whole:

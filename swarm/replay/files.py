@@ -47,7 +47,7 @@ class RecordedConversation:
 
     @property
     def tags(self) -> Sequence[str]:
-        """The words by which it can be selected."""
+        """The tags by which the conversation can be selected."""
         tags: Sequence[str] = self.about.get("tags", ()) if self.by_hand else ()
         return tags
 
@@ -56,7 +56,7 @@ class RecordedConversation:
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What the conversation says of itself: the fields of its session record."""
+        """The fields of the conversation's session record."""
         first = self.records[0] if self.records else None
         return first.data if first is not None and first.type == "session" else {}
 

@@ -102,7 +102,7 @@ class SentenceEmbedder:
     async def embed(self, texts: Sequence[str]) -> "Matrix":
         """Return a row for each text (n x 576, float32). Takes some 1 ms for a sentence, in a thread.
 
-        Of a text, the first 8,000 characters count.
+        Only the first 8,000 characters of a text are used.
 
         Raises ImportError without the extra.
         """
