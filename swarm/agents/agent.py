@@ -212,7 +212,7 @@ class Swarm:
     default: "Agent | str" = ""
     """The agent that a session starts with, or its name. Empty: the first one."""
     operators: Sequence[Agent] = ()
-    """People whom agents can hand over to; they are among the agents, too."""
+    """People to whom agents can hand over; they are also among the agents."""
     policies: Sequence["Policy"] = ()
     states: Sequence["State[Any]"] = ()
     storages: Sequence["Storage[Any]"] = ()
@@ -279,7 +279,7 @@ class Swarm:
             object.__setattr__(self, "mcp_servers", McpServers(self.mcp))
 
     def _check_operators(self) -> None:
-        """Raise DefinitionError where an operator is what only an agent with a model can be."""
+        """Raise DefinitionError if an operator is used where an agent with a model is needed."""
         people = {operator.name for operator in self.operators}
         if self.initial in people:
             raise DefinitionError(

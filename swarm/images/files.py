@@ -10,7 +10,7 @@ from swarmchat.swarm.images.header import Header, read_header
 from swarmchat.swarm.images.parts import data_of, url_of
 
 MAX_FILE = 20_000_000
-"""The largest file of an image, in bytes: what OpenAI's API took at first."""
+"""The largest image file in bytes: the original limit of OpenAI's API."""
 MAX_SENT = 4_000_000
 """The most bytes of an image that is sent: Groq takes 4 MB, Anthropic 5."""
 MAX_SIDE = 2048
@@ -84,7 +84,7 @@ def check_total(parts: Sequence[Mapping[str, Any]]) -> None:
 
 
 def facts(data: bytes, header: Header, name: str) -> dict[str, Any]:
-    """Return what the log tells of an image besides its data."""
+    """Return the fields of an image in the log, without its data."""
     named = {"name": name} if name else {}
     return {**named, "type": header.type, "bytes": len(data), "width": header.width, "height": header.height}
 

@@ -271,7 +271,7 @@ class PreloadableModel(Model, Protocol):
 
 @runtime_checkable
 class DiscoverableModel(Model, Protocol):
-    """A model whose server can tell what it is."""
+    """A model whose server can report facts about it."""
 
     facts: ServerFacts
     """What the server reported."""

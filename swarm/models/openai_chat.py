@@ -133,7 +133,7 @@ class OpenAIModel:
         return "/v1" if VERSION_PATH in self._adaptations() else ""
 
     def _learn(self) -> None:
-        """Remember what helped."""
+        """Remember the adaptation that helped."""
         for name in self._tried:
             self._learned.add(self.address, self.served_as, name)
         self._tried = ()

@@ -33,7 +33,7 @@ class Mail:
     id: str
     text: str
     sender: str
-    """Who or what sent it; may be empty."""
+    """The sender; may be empty."""
     agent: str | None
     """The agent that it is for; ``None`` for the one that is active when it arrives."""
     wake: bool
@@ -83,7 +83,7 @@ def new_act(
 
 
 def operator_text(act: str, person: str, text: str) -> str:
-    """Return what agents read of an act of an operator. The words are no notation that a model would copy."""
+    """Return the text that agents see of an operator's act: plain words, not a notation that a model would copy."""
     match act:
         case "joined":
             return f"{person}, a person, has joined this conversation and answers the user from here on."

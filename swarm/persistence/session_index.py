@@ -129,7 +129,7 @@ async def list_sessions(backend: Backend, client: str) -> list[SessionInfo]:
 
 
 async def count_entries(backend: Backend, client: str) -> int:
-    """Return how many sessions of ``client`` there are with those whose entries cannot be read."""
+    """Return the number of sessions of ``client``, including unreadable entries."""
     return sum([1 async for _ in backend.scan(keys.sessions(client))])
 
 

@@ -57,13 +57,13 @@ _SUBJECTS = {
     "handoff": "to",
     "ask_user": "question",
 }
-"""The field that says what a record is about, by its type."""
+"""The field with the subject of a record, by its type."""
 
 _Pair = tuple[Record, Record] | tuple[Record, None] | tuple[None, Record]
 
 
 ASSERTED = frozenset({"expect", "result", "call", "refused", "transcript"})
-"""Types of differences from what somebody wrote by hand: each of them must be met."""
+"""Types of differences from a handwritten test: each of them fails the test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +262,7 @@ def _kind(record: Record) -> tuple[str, str]:
 
 
 def _subject(record: Record) -> str:
-    """Return what the record is about: a tool, a state, a policy; empty for most types."""
+    """Return the subject of the record: a tool, a state, a policy; empty for most types."""
     return str(record.data.get(_SUBJECTS.get(_kind(record)[0], ""), ""))
 
 

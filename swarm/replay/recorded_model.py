@@ -240,7 +240,7 @@ class ReplayTools:
         outcome: Outcome,
         result: RecordedResult | None,
     ) -> str:
-        """Have the agent work on its task again; return its answer, or what hooks made of it then."""
+        """Let the agent work on its task again; return its answer, or the recorded version changed by hooks."""
         self._recording.task_results[outcome.task] = result
         failure: ToolFailure | None = None
         text = ""

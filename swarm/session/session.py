@@ -358,7 +358,7 @@ class Session:
 
     @exclusive
     async def change_memory(self, change: Callable[[Any], Awaitable[object]]) -> None:
-        """Call ``change`` with the client's PersistMemory, and record what it changes. Raises ClientBanned."""
+        """Call ``change`` with the client's PersistMemory, and record the changes. Raises ClientBanned."""
         await changes.change_memory(self.conversation, change)
 
     @exclusive

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _COMMIT = 500
 _BATCH = 1000
-"""Texts between two writes to the cache: what an interruption can lose."""
+"""Texts between two writes to the cache: the most that an interruption can lose."""
 _HEADER = struct.Struct("<I")
 _LONGEST = 1 << 16
 """More dimensions than any model has: a header with a larger number is damaged."""

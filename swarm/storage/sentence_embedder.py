@@ -46,7 +46,7 @@ _WORD = re.compile(r"\w+")
 
 
 class _Model:
-    """The encoder, without what says of a text only that it is short or long, and with its numbers.
+    """The encoder, with the component for a text's length removed, and numbers added.
 
     Its vectors of single words are all similar, and a search for one would find every item that is one: the mean of
     many texts and the direction in which they differ most are taken away (Mu and Viswanath, 2018,

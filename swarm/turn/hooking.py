@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 async def run_hooks(conversation: Conversation, point: str, *seen: Any, value: _T, call_id: str = "") -> _T | Denied:
-    """Return what the hooks at ``point`` make of ``value``; see ``HookChain.run``."""
+    """Return ``value`` as the hooks at ``point`` change it; see ``HookChain.run``."""
     if not conversation.hooks.has(point):
         return value
     # Not staged: what a hook changes belongs to no tool.
