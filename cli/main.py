@@ -54,7 +54,7 @@ class _ChatByDefault(PlainGroup):
         return super().parse_args(ctx, args)
 
     def _check_typo(self, ctx: Any, args: list[str]) -> None:
-        """Fail if the first word is nearly a command, or stands alone: hardly a question that should cost money."""
+        """Fail if the first word is nearly a command, or the only word: probably not a question worth paying for."""
         word = args[0] if args else ""
         # A quoted sentence is one word with spaces; one in Chinese or Thai has none, but no capital letters either.
         is_word = _WORD.fullmatch(word) and word.upper() != word.lower()

@@ -59,7 +59,7 @@ class BlockLine:
     indent: int = 0
     """How far the text is indented beyond the text of its item."""
     mark: str = ""
-    """The mark of a heading or an underline, or what ends the code or the formula."""
+    """The mark of a heading or an underline, or the end mark of the code or the formula."""
 
     @property
     def quotes(self) -> tuple[int, ...]:

@@ -114,7 +114,7 @@ async def _next_result(results: asyncio.StreamReader) -> ReplayResult | TaskErro
 
 @asynccontextmanager
 async def worker_pool(workers: Sequence[Worker], request: ReplayRequest, model: str | None) -> AsyncIterator[Start]:
-    """Have ``workers`` replay, and end them. ``model`` is the one of the settings."""
+    """Let ``workers`` replay, and end them. ``model`` is the one in the settings."""
     pool = _Pool(pickle.dumps((request, model)))
     running = [asyncio.ensure_future(pool.work(worker)) for worker in workers]
     try:

@@ -38,7 +38,7 @@ def check_recordable(
 
 
 def write_recording(path: Path, replayed: Sequence[Replayed], conversations: Sequence[RecordedConversation]) -> int:
-    """Write what came of the replays into their file; return the number of turns. Raises TranscriptError.
+    """Write the results of the replays into their file; return the number of turns. Raises TranscriptError.
 
     If some rows of the ``conversations`` are missing, as a model failed, the others of the same table are not written.
     """

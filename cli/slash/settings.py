@@ -1,4 +1,4 @@
-"""Slash commands about the model and settings of the session, the approval of tools, and what went wrong."""
+"""Slash commands about the model and settings of the session, the approval of tools, and diagnosis."""
 
 import asyncio
 import json
@@ -183,7 +183,7 @@ def _setting_line(chat: ChatContext, name: str) -> str:
 
 
 def _changed(chat: ChatContext, name: str, text: str) -> SessionSettings:
-    """Return the session's settings with ``name`` set to what ``text`` says. Raises UsageError and ConfigError."""
+    """Return the session's settings with ``name`` set to the value in ``text``. Raises UsageError and ConfigError."""
     setting, settings = _SETTINGS[name], chat.session.settings
     if text == _DEFAULT:
         value = setting.value(name, wiring.session_settings(chat.settings))
