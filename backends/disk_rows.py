@@ -43,11 +43,11 @@ _SETTINGS = {
     "size_limit": 2**62,
     "cull_limit": 0,
     "statistics": 0,
-    # No value gets a file of its own: such files are written outside the transaction.
+    # No value gets a separate file: such files are written outside the transaction.
     "disk_min_file_size": 2**62,
     # Pages for each connection, 8,192 by default. The operating system caches the file anyway.
     "sqlite_cache_size": 512,
-    # A file that somebody truncates while it is mapped kills the process with SIGBUS.
+    # If a mapped file is truncated, SIGBUS kills the process.
     "sqlite_mmap_size": 0,
 }
 

@@ -148,7 +148,7 @@ def main() -> None:
             _leave_unwritten(error, leaving.code)
         raise
     except Exception as error:
-        # termios has an error of its own, which is no OSError.
+        # termios has its own error, which is not an OSError.
         if isinstance(error, OSError) or _is_closed_terminal(error):
             _leave_unwritten(error)
         from swarmchat.cli.app.crash_report import report_crash

@@ -176,7 +176,7 @@ class Repl:
                 draft = _as_typed(text_in(message))
             else:
                 message = text.removeprefix("/") if text.startswith("//") else text
-                # Only what was typed attaches anything: what was pasted may be anybody's.
+                # Only typed text attaches files: pasted text may come from anybody.
                 if "@" in draft:
                     attaching = self._with_attachments(message, draft)
                     message = await self._stoppable(attaching, lambda: "stopped; nothing was sent") or ""

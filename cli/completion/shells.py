@@ -69,7 +69,7 @@ def candidates(root: Any, words: Sequence[str]) -> list[Candidate] | None:
     elif param is None and (param := argument(typed)) is None:
         return None
     if param is not None:
-        # Commands and options are known without the settings and whatever else values come from.
+        # Commands and options are known without the settings and other sources of values.
         from swarmchat.cli.completion.values import may_be_file, values_of
 
         # A store that cannot be reached or a swarm that cannot be read offers nothing.

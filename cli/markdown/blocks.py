@@ -13,7 +13,7 @@ _UNDERLINE = re.compile(r"={3,}[ \t]*|-{3,}[ \t]*")
 _FENCE = re.compile(r"(`{3,})([^`]*)|(~{3,})(.*)")
 _FORMULAS = {"$$": "$$", "\\[": "\\]"}
 
-# Incomplete lines whose rest decides what they are.
+# Incomplete lines whose rest decides their kind.
 _OPEN = re.compile(
     r"([-*_])[ \t]*(?:\1[ \t]*)*|[0-9]{1,9}[.)]?|#{1,6}|\+|`{1,2}|~{1,2}|`{3,}[^`]*|~{3,}.*"
     r"|\$\$?[ \t]*|\\(?:\[[ \t]*)?|\|.*"

@@ -157,7 +157,7 @@ class MarkdownStream:
             return False
         line = inner_text(text, opened)
         if line is None or (opened.kind == "maths" and not line.strip()):
-            # The quote has ended, or the formula was never closed: the line is read again, as what follows.
+            # The quote has ended, or the formula was never closed: the line is read again as a new one.
             self._block = None
             self._last = self._last if line is not None else BlockLine("blank")
             return True

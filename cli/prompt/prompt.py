@@ -71,7 +71,7 @@ class Prompt:
         self.app = self._session.app
         """Runs while the prompt is on the screen."""
         follow_reflow(self.app)
-        # Seconds after which Esc is a key of its own, not the start of Alt and another key.
+        # Seconds after which Esc counts as a key, not as the start of Alt and another key.
         self.app.ttimeoutlen = 0.1
 
     async def ask(self, message: str, prefill: str = "", *, revising: bool = False) -> Entered | None:

@@ -33,7 +33,7 @@ def check_recordable(
         if table and distinctive(conversation.row, table) is None:
             problem = "another row of its parameters is the same: each row has answers of its own, so remove one"
             raise UsageError(f"{path}, {conversation.name}: {problem}")
-    # Answers cost money: what cannot be written must not be asked for.
+    # Answers cost money: do not ask if they cannot be written.
     record_answers(_read(path), path, {})
 
 

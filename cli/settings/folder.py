@@ -92,7 +92,7 @@ def digest_of(path: Path, content: Mapping[str, Any]) -> str:
     tables = [content, *(each for each in content.get("profiles", {}).values() if isinstance(each, dict))]
     for swarm in sorted({table["swarm"] for table in tables if isinstance(table.get("swarm"), str)}):
         named = path.parent / swarm.partition(":")[0]
-        # A file and a module can import whatever is beside them.
+        # A file and a module can import everything beside them.
         root = named if named.is_dir() else named.parent
         for file in _code_below(root):
             with suppress(OSError):
@@ -107,7 +107,7 @@ def digest_of(path: Path, content: Mapping[str, Any]) -> str:
 def _code_below(root: Path) -> Iterator[Path]:
     """Yield the files below ``root`` that a program there can import, and TOML files."""
     seen = 0
-    # Python follows links to folders, and what one leads to may change.
+    # Python follows links to folders, and their targets may change.
     for folder, folders, names in os.walk(root, followlinks=True):
         above = Path(folder).parent.resolve()
         if os.path.islink(folder) and Path(folder).resolve() in (above, *above.parents):

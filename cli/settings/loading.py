@@ -72,7 +72,7 @@ def load_settings(
             try:
                 read = read_value(origin, name, value)
                 if name == "approve":
-                    # What the user says later replaces what a folder said.
+                    # The user's later settings replace those of a folder.
                     before = values.pop("approve_at_least", {})
                     if from_folder(origin):
                         others = {pattern: rule for pattern, rule in before.items() if pattern not in read}

@@ -245,7 +245,7 @@ async def _approve(chat: ChatContext, argument: str) -> str | CommandResult:
         )
     pattern = pattern.strip() or "*"
     rules, at_least = ({}, {}) if pattern == "*" else (dict(settings.approve), dict(settings.approve_at_least))
-    # The first match counts, and the user's own word more than what the file of a folder says.
+    # The first match wins, and the user's own rules come before those of a folder's file.
     rules, at_least = {pattern: mode, **_without(pattern, rules)}, {pattern: "auto", **_without(pattern, at_least)}
     await chat.session.change_settings(replace(settings, approve=rules, approve_at_least=at_least))
     return CommandResult(remark=f"tools matching {pattern}: {mode}, until the session is closed")

@@ -83,7 +83,7 @@ class ReplayRules:
     @cached_property
     def _patterns(self) -> Sequence[tuple[re.Pattern[str], str]]:
         own = [(re.compile(rule), "<any>") for rule in self.normalize if rule not in NORMALIZERS]
-        # Dates before numbers, which they contain; what the user wrote before all.
+        # Dates before numbers, which they contain; the user's rules before all others.
         return [
             *own,
             *((re.compile(NORMALIZERS[name]), _MARKS[name]) for name in NORMALIZERS if name in self.normalize),

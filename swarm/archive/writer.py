@@ -189,7 +189,7 @@ class SessionWriter:
         holder = parse_holder(stored)
         if holder is None or holder.unfinished is None:
             if length:
-                # An unlisted log that nobody is storing may be another program's: leave it alone.
+                # An unlisted log without an import lease may be another program's: leave it alone.
                 return None
             if holder is not None and not holder.is_dead:
                 raise SessionBusy(f"session {info.name!r} is open in process {holder.pid}: close it there first")

@@ -132,7 +132,7 @@ class OpenAIServer:
                     # No proxy is needed to reach this machine. Certificates may be: Python itself reads SSL_CERT_FILE.
                     trust_env=not self.is_local,
                     verify=self._trust(encrypted=bool(proxy) or self._is_https),
-                    # A redirect would take the conversation and the key to an address that nobody chose.
+                    # A redirect would take the conversation and the key to an address that the user did not choose.
                     follow_redirects=False,
                 )
             except (ImportError, OSError, ValueError) as error:

@@ -329,7 +329,7 @@ class Journal:
 
     def _updated_info(self, records: Sequence[Record], model: str) -> SessionInfo:
         info = reduce(SessionInfo.after, records, self.info)
-        # Not the model of an agent that has one of its own.
+        # Not the model of an agent that has its own.
         return replace(info, updated=timestamp(self.now()), model=model or self.info.model)
 
 

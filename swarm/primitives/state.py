@@ -190,7 +190,7 @@ class PersistState(Generic[T]):
             self._key, self._ttl = keys.shared_state(definition.name, scope), store.lifetimes.storage
         else:
             self._key, self._ttl = keys.session_state(client, session, name), store.lifetimes.session
-        # As with storages: a session's log does not mention what belongs to all.
+        # As with storages: a session's log does not mention shared data.
         self._recorded_as: tuple[RecordType, str] | None = None if definition.shared else ("state", name)
 
     async def get(self) -> T:

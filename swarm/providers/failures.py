@@ -369,7 +369,7 @@ def _message(body: object, levels: int = 10) -> str:
                 reason = f": {_message(error_object(raw), levels - 1)}" if raw else ""
                 return _message(fields[name], levels - 1) + reason
     if isinstance(body, list):
-        # FastAPI lists what is wrong with each field.
+        # FastAPI lists the error of each field.
         parts = [
             f"{'.'.join(map(str, part['loc']))}: {part['msg']}"
             if isinstance(part, dict) and isinstance(part.get("loc"), list) and "msg" in part

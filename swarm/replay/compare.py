@@ -237,7 +237,7 @@ def _aligned(expected: Sequence[Record], actual: Sequence[Record]) -> Iterator[_
     for record in actual:
         turns.setdefault(record.turn, ([], []))[1].append(record)
     for old, new in turns.values():
-        # First by what they are about, then by type: the call of a renamed tool is still the same call.
+        # First by subject, then by type: the call of a renamed tool is still the same call.
         for equal, then, now in _blocks(old, new, lambda record: (*_kind(record), record.agent, _subject(record))):
             for same_type, a, b in [(True, then, now)] if equal else _blocks(then, now, _kind):
                 if same_type:

@@ -63,7 +63,7 @@ class RecordedConversation:
 
 def _check_file(path: Path) -> None:
     if path.exists() and not path.is_file():
-        # A pipe that nobody writes would wait for ever, and hear no Ctrl-C.
+        # A pipe without a writer would block for ever, and ignore Ctrl-C.
         raise TranscriptError(f"{path} is not a regular file: name a file or a folder")
 
 
@@ -133,7 +133,7 @@ def _conversations(parts: Sequence[Part], name: str, fallback: str) -> Iterator[
         if any("seq" in value for _, value in part):
             blobs: dict[str, bytes] = {}
             records, expectations = _read_log(part, name, blobs)
-            # A conversation from elsewhere has no record of a request: nobody knows what exactly was sent.
+            # A conversation from elsewhere has no record of a request: the exact request is unknown.
             whole = any(record.type == "request" for record in records) or not _has_answers(records)
             yield RecordedConversation(
                 title, records, whole, expectations=expectations, blobs=blobs, line=first, rules=rules

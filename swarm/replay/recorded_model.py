@@ -209,7 +209,7 @@ class ReplayTools:
             await self._recording.stopped_here()
         if result is not None:
             ctx.draws.repeat(result.drawn)
-        # The transcript holds no answers to an agent that works on a task, only what it came to.
+        # The transcript holds no answers of an agent that works on a task, only its result.
         is_repeated = isinstance(tool, ExternalTool) or (tool.gives_task and result is not None)
         if self._real and not is_repeated:
             self._asked[outcome.call.id] = deque() if result is None else result.asked

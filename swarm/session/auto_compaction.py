@@ -36,7 +36,7 @@ async def _compact_if_full(conversation: Conversation, question: Question) -> Su
     try:
         done = await compact(conversation, "")
     except (NothingToCompact, ClientBanned):
-        # The turn itself says what is to be said.
+        # The turn itself reports it.
         return None
     except (CompactFailed, ModelError) as error:
         conversation.no_summaries.add(model)

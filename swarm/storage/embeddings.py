@@ -112,7 +112,7 @@ class PersistEmbedding:
         computing = _COMPUTING.setdefault(asyncio.get_running_loop(), {})
         # Cached vectors turn out to have the wrong dimension if the embedder returns another for the rest.
         while missing := [text for text in distinct if text not in vectors or vectors[text].size != self._dimension]:
-            # Claim every text that nobody computes before the first await, or two calls would claim the same.
+            # Claim every unclaimed text before the first await, or two calls would claim the same.
             mine, theirs = [], {}
             for text in missing:
                 if (vector := self._recall(text)) is not None:

@@ -79,7 +79,7 @@ class _Model:
     def _encode(self, texts: Sequence[str]) -> "Matrix":
         import numpy as np
 
-        # The tokenizer takes only what UTF-8 can encode.
+        # The tokenizer accepts only text that UTF-8 can encode.
         clean = [text.encode("utf-8", "replace").decode() for text in texts]
         return np.asarray(self._encoder.encode(clean), np.float32)
 

@@ -55,7 +55,7 @@ def lines_of(group: Group) -> list[str]:
         speaker = {"tool": "The tool returned"}.get(message["role"], f"The {message['role']} said")
         if text := text_of(in_words(message)).strip():
             lines.append(f"{speaker}: {text}")
-        # Words, not a notation: what the model copies from here stands in the conversation from then on.
+        # Words, not a notation: text that the model copies from here stays in the conversation.
         lines += [f"The assistant used the tool {name} with {arguments}." for _, name, arguments in calls_of(message)]
     return lines
 

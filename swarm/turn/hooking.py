@@ -13,6 +13,6 @@ async def run_hooks(conversation: Conversation, point: str, *seen: Any, value: _
     """Return ``value`` as the hooks at ``point`` change it; see ``HookChain.run``."""
     if not conversation.hooks.has(point):
         return value
-    # Not staged: what a hook changes belongs to no tool.
+    # Not staged: a hook's changes do not belong to a tool.
     ctx = replace(conversation.tool_context(call_id), primitives=conversation.primitives)
     return await conversation.hooks.run(point, ctx, *seen, value=value)
