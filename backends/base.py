@@ -120,7 +120,7 @@ class Backend(Protocol):
         ...
 
     async def get(self, key: str) -> bytes | None:
-        """Return the value of ``key``, or ``None`` when there is none.
+        """Return the value of ``key``, or ``None`` if it has no value.
 
         Raises CorruptValue when ``key`` is a list.
         """
@@ -129,7 +129,7 @@ class Backend(Protocol):
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """Return the values of ``keys``, in their order: ``None`` for a missing key or a list.
 
-        One round trip reads some hundred keys. The values need not all be of the same moment during the call.
+        One round trip reads some hundred keys. The values may be from different moments during the call.
         """
         ...
 
@@ -148,7 +148,7 @@ class Backend(Protocol):
         ...
 
     async def slice(self, key: str, start: int, stop: int | None = None) -> list[bytes]:
-        """Return ``values[start:stop]`` as Python counts, negative indexes included.
+        """Return ``values[start:stop]`` as in Python, including negative indexes.
 
         The cost depends on the number of values returned, not on the length of the list. Raises CorruptValue when
         ``key`` is a single value.
@@ -158,8 +158,8 @@ class Backend(Protocol):
     async def wait(self, key: str, timeout: float) -> bool:
         """Wait until the list ``key`` has values; return whether it has any, at the latest after ``timeout`` seconds.
 
-        It sees what other processes append, and wakes all who wait. Waiting changes nothing, also if it is cancelled,
-        and other calls go on meanwhile. Raises CorruptValue when ``key`` is a single value.
+        It sees appends by other processes, and wakes all waiting calls. Waiting changes nothing, even if it is
+        cancelled, and does not block other calls. Raises CorruptValue when ``key`` is a single value.
         """
         ...
 
@@ -169,7 +169,7 @@ class Backend(Protocol):
         With ``lease``, nothing is written unless it is still held, and the commit renews it. An Expect or ExpectLength
         that does not hold, or a write to a key of the other kind, fails the whole commit. Of several reasons, the first
         is raised: the lease, then each condition in its order (Conflict for an Expect, LengthConflict for an
-        ExpectLength, CorruptValue for a key of the other kind), then the other writes. A refused commit changes
+        ExpectLength, CorruptValue for a key of the other kind), then the other writes. A rejected commit changes
         nothing: it does not renew the lease either.
 
         Once it has returned, the writes survive the death of this process. Each commit is applied once, however often
@@ -181,7 +181,7 @@ class Backend(Protocol):
         ...
 
     async def acquire(self, key: str, owner: bytes, ttl: float, *, replacing: bytes | None = None) -> Lease | None:
-        """Take the lease ``key`` if nobody holds it, or ``owner`` or ``replacing`` does; else return ``None``.
+        """Take the lease ``key`` if it is free, or held by ``owner`` or ``replacing``; otherwise return ``None``.
 
         ``replacing`` is for taking over from an owner that is known to be dead.
         """

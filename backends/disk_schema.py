@@ -19,7 +19,7 @@ SETTINGS = {
     "size_limit": 2**62,
     "cull_limit": 0,
     "statistics": 0,
-    # No value gets a file of its own: such files are written outside the transaction.
+    # No value gets a separate file: such files are written outside the transaction.
     "disk_min_file_size": 2**62,
     # Pages for each connection, 8,192 by default. The operating system caches the file anyway.
     "sqlite_cache_size": 512,

@@ -42,7 +42,7 @@ class BackendFull(BackendError):
 
 
 class LeaseLost(BackendError):
-    """A commit came with a lease that is no longer held. Nothing was written."""
+    """A commit used a lease that is no longer held. Nothing was written."""
 
     exit_code = 75
 

@@ -30,7 +30,7 @@ def open_backend(url: str) -> Backend:
     """Return the backend that ``url`` names: ``memory:``, ``disk:PATH``, ``redis://HOST:PORT/DB`` and so on.
 
     Does no I/O beyond importing the driver. Raises UnknownBackend for an unknown scheme and for a URL that the driver
-    cannot use.
+    does not accept.
     """
     if not isinstance(url, str):
         raise UnknownBackend(f"the URL of a backend is {url!r:.80}, expected a text such as 'disk:chats'")

@@ -28,7 +28,7 @@ def environment() -> dict[str, str]:
 
 
 def hide_keys() -> None:
-    """Take the keys out of what tools and started programs inherit. For the program itself, at its start."""
+    """Remove the keys from the environment that tools and child programs inherit. Called at the program's start."""
     _keys.hides = True
     hide(_KEYS)
 

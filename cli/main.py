@@ -51,7 +51,7 @@ class _ChatByDefault(PlainGroup):
         return super().parse_args(ctx, args)
 
     def _check_typo(self, ctx: Any, args: list[str]) -> None:
-        """Fail if the first word is nearly a command, or stands alone: hardly a question that should cost money."""
+        """Fail if the first word is nearly a command, or the only word: probably not a question worth paying for."""
         word = args[0] if args else ""
         # A quoted sentence is one word with spaces; one in Chinese or Thai has none, but no capital letters either.
         is_word = _WORD.fullmatch(word) and word.upper() != word.lower()
@@ -145,7 +145,7 @@ def main() -> None:
             _leave_unwritten(error, leaving.code)
         raise
     except Exception as error:
-        # termios has an error of its own, which is no OSError.
+        # termios has its own error, which is not an OSError.
         if isinstance(error, OSError) or _is_closed_terminal(error):
             _leave_unwritten(error)
         from swarmchat.cli.app.crash_report import report_crash

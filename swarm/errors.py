@@ -69,7 +69,7 @@ class LogLost(SwarmError):
 class BadRecord(SwarmError):
     """A log line cannot be read: not JSON, not a record, or of a newer version than this program knows.
 
-    ``newer_version`` marks the last case: the log is sound, and must not be changed.
+    ``newer_version`` marks the last case: the log is valid, and must not be changed.
     """
 
     exit_code = 65
@@ -128,23 +128,23 @@ class TaskLimit(LimitReached):
 
 
 class TaskError(SwarmError):
-    """There is no such task in the background, or it cannot be started or stopped."""
+    """No such background task, or it cannot be started or stopped."""
 
 
 class OutputError(SwarmError):
-    """The turn ended without an answer of the type that was asked for. The conversation can go on."""
+    """The turn ended without an answer of the requested type. The conversation can continue."""
 
     exit_code = 4
 
 
 class DefinitionError(SwarmError):
-    """A swarm, or a part of one, is defined wrongly. The message names the part and what was expected."""
+    """The definition of a swarm, or of a part of it, is invalid. The message names the part and what was expected."""
 
     exit_code = 78
 
 
 class ClientBanned(SwarmError):
-    """A policy has banned the client, who can read, but neither act nor change the conversation."""
+    """A policy has banned the client, who can read but not act or change the conversation."""
 
     exit_code = 77
 
@@ -158,7 +158,7 @@ class RequestDenied(SwarmError):
 
 
 class AskError(SwarmError):
-    """A tool asked the user and got no answer: nobody can be asked, or the user did not want to answer."""
+    """A tool asked the user and got no answer: there is no user at a prompt, or the user declined."""
 
 
 class NobodyToAsk(AskError):
@@ -200,7 +200,7 @@ class TranscriptError(SwarmError):
 
 
 class ImageError(SwarmError):
-    """A file is no image that can be sent. The message says why, and what was expected."""
+    """A file is not an image that can be sent. The message says why, and what was expected."""
 
     exit_code = 65
 
@@ -238,7 +238,7 @@ class ModelAuthError(ModelError):
 
 
 class ModelNotFound(ModelError):
-    """The server has no such model, or the address is no model API."""
+    """The server has no such model, or the address is not a model API."""
 
     exit_code = 66
 
@@ -261,7 +261,7 @@ class ContextTooLong(ModelError):
 
 
 class NetworkForbidden(ModelError):
-    """A test forbids to ask model servers."""
+    """A test has forbidden requests to model servers."""
 
 
 class ScriptError(ModelError):

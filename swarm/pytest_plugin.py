@@ -99,7 +99,7 @@ class ConversationItem(pytest.Item):
         self.extra_keyword_matches.update(conversation.tags)
 
     def runtest(self) -> None:
-        """Replay the conversation. Raises AssertionError with the differences, and what a replay raises."""
+        """Replay the conversation. Raises AssertionError with the differences, and the errors of a replay."""
         from swarmchat.swarm.testing import replay_recorded
 
         config, mode = self.config, _setting(self.config, "mode") or _MODES[0]

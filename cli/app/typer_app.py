@@ -36,7 +36,7 @@ class PlainGroup(TyperGroup):
 
 
 class GroupWithDefault(PlainGroup):
-    """A group whose first command takes the words that do not begin with the name of another one."""
+    """A group whose first command handles all words that do not start with another command's name."""
 
     @property
     def default_command(self) -> str:

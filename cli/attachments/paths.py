@@ -39,13 +39,13 @@ def misspelled(text: str) -> list[str]:
 
 
 def mentions(text: str) -> Iterator[list[str]]:
-    """Yield what ``text`` names after ``@``: each in all its readings, as signs at its end may not belong to it."""
+    """Yield the names after ``@`` in ``text``, each in all readings: punctuation at its end may not belong to it."""
     for quoted, word in _MENTION.findall(text):
         yield [quoted] if quoted else list(_without_punctuation(word))
 
 
 def expand(patterns: list[str]) -> list[Path]:
-    """Return the files that ``patterns`` stand for, in order: paths, or patterns such as ``src/*.py``.
+    """Return the files that match ``patterns``, in order: paths, or patterns such as ``src/*.py``.
 
     Raises UsageError for a path that does not exist, for a folder, and for a pattern that matches no file.
     """

@@ -105,7 +105,7 @@ def _read_bounded(file: BinaryIO, name: str, limit: int) -> bytes:
     from swarmchat.swarm.images.files import MAX_FILE
     from swarmchat.swarm.images.header import is_image
 
-    # In one go: at a terminal, each read that meets the end takes a Ctrl-D of its own.
+    # In one read: at a terminal, each read to the end needs another Ctrl-D.
     data = file.read(limit + 1)
     if is_image(data):
         # A larger one is refused with the others that cannot be sent.

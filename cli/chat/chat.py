@@ -57,7 +57,7 @@ async def _chat(flags: Mapping[str, Any], name: str | None, resume: bool, draft:
     async with opening(settings, name, resume, interactive=True) as opener:
         settings = opener.settings
         if settings.plain:
-            # Everything that asks what the terminal can do reads TERM, prompt_toolkit too.
+            # All checks of the terminal's abilities read TERM, including prompt_toolkit's.
             os.environ["TERM"] = "dumb"
         renderer = Renderer(remarks=sys.stdout, chat=True, colour=wants_colour(sys.stdout), live=can_move(sys.stdout))
         if settings.debug:

@@ -37,7 +37,7 @@ class MailWatch:
             watch.cancel()
 
     async def events(self) -> "AsyncGenerator[Event, None]":
-        """Receive what has arrived."""
+        """Receive the messages that have arrived."""
         self._futile = True
         async with aclosing(self._chat.session.receive()) as events:
             async for event in events:

@@ -48,7 +48,7 @@ class Opener:
     """All swarms that were loaded, likewise."""
 
     async def open_chat(self, name: str | None, resume: bool, remark: Callable[[str], None]) -> ChatContext:
-        """Open a chat in the session ``name``, or with ``resume`` in the last one; ``remark`` prints what to know."""
+        """Open a chat in the session ``name``, or with ``resume`` in the last one; ``remark`` prints notes."""
         if self.info is not None:
             name = self.info.id
         elif resume:

@@ -43,18 +43,18 @@ class QuestionPrompt:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Hold back what the chat prints and what is typed for its prompt."""
+        """Hold back the chat's output, and input for its prompt."""
         with self._chat_prompt.pause(), self.renderer.suspended():
             yield
 
     async def line(self, label: str, default: str = "") -> str:
-        """Return what the user enters. Raises KeyboardInterrupt for Ctrl-C and EOFError for Ctrl-D."""
+        """Return the user's input. Raises KeyboardInterrupt for Ctrl-C and EOFError for Ctrl-D."""
         # prompt_toolkit's handling of signals would replace the chat's.
         return await self._prompt.prompt_async(f"  {label} ", default=default, handle_sigint=False)
 
 
 class Questions:
-    """Asks the user what tools want to know."""
+    """Asks the user the questions of tools."""
 
     def __init__(self, prompt: QuestionPrompt) -> None:
         self._prompt = prompt
@@ -128,7 +128,7 @@ class Questions:
 
 
 def _label(field: "FormField") -> str:
-    """Return how the prompt names a field, with what may be entered."""
+    """Return a field's name at the prompt, with its possible values."""
     about = [one_line(field.description, 80)] if field.description else []
     if field.choices:
         several = "several, separated by commas: " if field.type == "array" else ""
@@ -144,7 +144,7 @@ def _label(field: "FormField") -> str:
 
 
 def _value(field: "FormField", text: str) -> Any:
-    """Return ``text`` as the JSON value that the field takes; the check says what is wrong with another one."""
+    """Return ``text`` as a JSON value for the field; the later check reports invalid values."""
     if field.type == "string":
         return text
     if field.type == "array" and field.choices and not text.lstrip().startswith("["):

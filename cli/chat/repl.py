@@ -128,7 +128,7 @@ class Repl:
             self._work.cancel()
 
     def _steer(self, text: str) -> bool:
-        """Send ``text`` along with the next request of the running turn; return whether one is running."""
+        """Send ``text`` with the next request of the running turn; return whether a turn is running."""
         if self._answering:
             self._chat.session.steering.add(text)
         return self._answering
@@ -144,7 +144,7 @@ class Repl:
             self._queue.extendleft(reversed(unsent))
 
     async def _next_entry(self) -> Entered | None:
-        """Return the first message of the queue, or else what the user enters; None if a message has arrived."""
+        """Return the first message of the queue, or the user's input; None if a message has arrived."""
         self._background.print_lines()
         if self._prefill:
             self._pause_queue()
@@ -186,7 +186,7 @@ class Repl:
                 draft = _as_typed(text_in(message))
             else:
                 message = text.removeprefix("/") if text.startswith("//") else text
-                # Only what was typed attaches anything: what was pasted may be anybody's.
+                # Only typed text attaches files: pasted text may come from anybody.
                 if "@" in draft:
                     attaching = self._with_attachments(message, draft)
                     message = await self._stoppable(attaching, lambda: "stopped; nothing was sent") or ""
@@ -267,7 +267,7 @@ class Repl:
             self._renderer.remark(f"turn {turn} with its answer is in the log: {fork} continues it in another session")
 
     def _notify(self, seconds: float) -> None:
-        """Tell a user who looks elsewhere that a turn of ``seconds`` has ended."""
+        """Notify a user who is looking elsewhere that a turn of ``seconds`` has ended."""
         settings, session = self._chat.settings, self._chat.session
         if settings.notify != "off" and seconds >= settings.notify_after and not self._prompt.has_focus:
             text = f"{session.agent.name} has finished in session {session.info.name}"
@@ -335,7 +335,7 @@ class Repl:
             self._report(error)
 
     async def _stoppable(self, work: Coroutine[Any, Any, _T], remark: Callable[[], str]) -> _T | None:
-        """Return what ``work`` returns; if the user stops it, print ``remark()`` and return None."""
+        """Return the result of ``work``; if the user stops it, print ``remark()`` and return None."""
         running = asyncio.ensure_future(work)
         self._work, self._stopped = running, False
         task = asyncio.current_task()

@@ -64,7 +64,7 @@ class Script:
 
 
 def ask_once(words: list[str], files: list[str], limit: int) -> Script:
-    """Return one question: ``words``, then what is piped in, then ``files``; up to ``limit`` bytes. Raises UsageError.
+    """Return one question: ``words``, then piped input, then ``files``; up to ``limit`` bytes. Raises UsageError.
 
     ``files`` are paths or patterns; with ``-`` among them, what is piped in is one of the files.
     """
@@ -100,7 +100,7 @@ def _check_no_command(question: str) -> None:
 
 
 def _images(piped: bytes) -> list[dict[str, Any]]:
-    """Return what is piped in as an image, if it is one."""
+    """Return piped input as an image, if it is one."""
     if not piped:
         return []
     from swarmchat.swarm.images.files import image_part

@@ -28,7 +28,7 @@ def completion(shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")])
 
 
 def print_candidates(root: Any, words: Sequence[str]) -> None:
-    """Print the candidates at the cursor. ``words`` are the shell, ``--``, and what its script sends.
+    """Print the candidates at the cursor. ``words`` are the shell, ``--``, and the words from its script.
 
     ``root`` is the program's command. Errors print nothing: a shell would put the message into the line.
     """

@@ -28,7 +28,7 @@ class ShellLine:
 
 
 def lines_for(root: Any, shell: str, words: Sequence[str]) -> list[str]:
-    """Return the candidates as lines. For bash, ``words`` are the program, the line, and what bash cuts words at."""
+    """Return the candidates as lines. For bash, ``words`` are the program, the line, and bash's word breaks."""
     line, breaks = ShellLine(list(words) or [""], ""), ""
     if shell == "bash":
         program, text, breaks = words
@@ -48,7 +48,7 @@ def lines_for(root: Any, shell: str, words: Sequence[str]) -> list[str]:
 
 
 def candidates(root: Any, words: Sequence[str]) -> list[Candidate] | None:
-    """Return what can complete the last of ``words``; empty if a file can, ``None`` if nothing can."""
+    """Return candidates for the last of ``words``; empty for a file name, ``None`` if nothing is possible."""
     *before, word = words
     typed = read_typed(root, before)
     prefix, param = "", typed.waiting
@@ -69,7 +69,7 @@ def candidates(root: Any, words: Sequence[str]) -> list[Candidate] | None:
     elif param is None and (param := argument(typed)) is None:
         return None
     if param is not None:
-        # Commands and options are known without the settings and whatever else values come from.
+        # Commands and options are known without the settings and other sources of values.
         from swarmchat.cli.completion.values import may_be_file, values_of
 
         # A store that cannot be reached or a swarm that cannot be read offers nothing.
@@ -100,7 +100,7 @@ def split_line(text: str) -> ShellLine:
 
 
 def _for_bash(value: str, word: str, quote: str, breaks: str) -> str:
-    """Return ``value`` quoted, and without what precedes the last : or = of ``word``: bash completes what follows."""
+    """Return ``value`` quoted, from the last : or = of ``word`` on: bash completes only that part."""
     if quote:
         return value
     if not word and '"' in value:

@@ -30,7 +30,7 @@ def values_of(typed: PartialCommandLine, param: Any) -> list[Candidate]:
 
 
 def finder_of(path: tuple[str, ...], param: Any) -> Finder | None:
-    """Return what finds the values of ``param`` of the command ``path``; ``None`` if nothing does."""
+    """Return the function that finds values for ``param`` of the command ``path``, or ``None``."""
     place = (*path, param.name)
     return _BY_PLACE[place] if place in _BY_PLACE else _BY_NAME.get(param.name)
 

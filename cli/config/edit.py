@@ -98,7 +98,7 @@ def edit_file(
     profile: str | None = None,
     uncomment: str = "",
 ) -> None:
-    """Have ``change`` edit the settings in the file ``path``, or those of its ``profile``; comments stay.
+    """Let ``change`` edit the settings in the file ``path``, or those of its ``profile``; comments stay.
 
     ``uncomment`` is a setting whose line in the template is replaced. Raises ConfigError.
     """

@@ -17,7 +17,7 @@ _ROLES: Mapping[Status, str] = {"ok": "ok", "warning": "warning", "failed": "err
 
 @dataclass(frozen=True)
 class Check:
-    """One checked thing: its state, and what to do about it, each in a line."""
+    """The result of a check: its status, finding and advice, each in a line."""
 
     group: str
     name: str
@@ -44,7 +44,7 @@ class Checks(list[Check]):
         self.group = group
 
     def add(self, status: Status, name: str, finding: str, advice: str = "") -> None:
-        """Append a check. ``skipped`` is for what was not checked, or is missing and need not be there."""
+        """Append a check. ``skipped``: not checked, or missing but not required."""
         self.append(Check(self.group, name, status, finding, advice))
 
     def judge(

@@ -1,4 +1,4 @@
-"""`swarmchat state`, `storage`, `memory`, `bans` and `online`: read and change what is stored with conversations.
+"""`swarmchat state`, `storage`, `memory`, `bans` and `online`: read and change the data stored with conversations.
 
 Read `reader` first.
 """

@@ -56,7 +56,7 @@ class _EmbeddingBar:
 
 
 async def show_stored(reader: StoreReader, name: str, search: str | None, shared: bool, as_json: bool) -> None:
-    """Print the stored items of the storage ``name``, whose swarm is not given."""
+    """Print the stored items of the storage ``name`` without a given swarm."""
     if search is not None:
         raise UsageError("--search needs the swarm that declares the storage: -S SWARM")
     owner = None if shared else reader.client

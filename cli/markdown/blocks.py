@@ -13,7 +13,7 @@ _UNDERLINE = re.compile(r"={3,}[ \t]*|-{3,}[ \t]*")
 _FENCE = re.compile(r"(`{3,})([^`]*)|(~{3,})(.*)")
 _FORMULAS = {"$$": "$$", "\\[": "\\]"}
 
-# Incomplete lines whose rest decides what they are.
+# Incomplete lines whose rest decides their kind.
 _OPEN = re.compile(
     r"([-*_])[ \t]*(?:\1[ \t]*)*|[0-9]{1,9}[.)]?|#{1,6}|\+|`{1,2}|~{1,2}|`{3,}[^`]*|~{3,}.*"
     r"|\$\$?[ \t]*|\\(?:\[[ \t]*)?|\|.*"
@@ -59,7 +59,7 @@ class BlockLine:
     indent: int = 0
     """How far the text is indented beyond the text of its item."""
     mark: str = ""
-    """The mark of a heading or an underline, or what ends the code or the formula."""
+    """The mark of a heading or an underline, or the end mark of the code or the formula."""
 
     @property
     def quotes(self) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ _OPEN = 60
 """Lines of an open string or comment that are parsed again: its first one and the last ones."""
 
 _CLOSES = {"/*": "*/", "<!--": "-->", "`": "`", "[[": "]]", "=begin": "\n=end"}
-"""Openings and ends of what can span lines: most lexers recognise a comment only with its end."""
+"""Openings and ends of tokens that can span lines: most lexers recognise a comment only with its end."""
 _QUOTES = {"'": "'", '"': '"'}
 _QUOTES_SPAN_LINES = {"Bash", "SQL", "PostgreSQL SQL dialect", "MySQL", "PHP"}
 """Lexers of languages whose plain strings may span lines. Elsewhere, a single quotation mark opens nothing."""
@@ -63,7 +63,7 @@ class Highlighter:
         return painted(_spans(tokens, start, start + len(text)))
 
     def _tokens(self, source: str, text: str) -> tuple[list[tuple[int, Any, str]], str | None]:
-        """Return the tokens of ``source``, and what closes the token that is open after ``text``, its last line."""
+        """Return the tokens of ``source``, and the end mark of a token that is open after ``text``, its last line."""
         closings = [end for begin, end in self._closes.items() if begin in text]
         for closing in [self._closing, *closings] if self._closing else closings:
             tokens = list(self._lexer.get_tokens_unprocessed(f"{source}{closing}\n"))

@@ -234,7 +234,7 @@ class InlineText:
                 self._commit()
 
     def _settle(self, spaced: bool) -> None:
-        """Write the held words, if nothing that follows can change what they mean."""
+        """Write the held words, if nothing that follows can change their meaning."""
         if not self._changed:
             if not _SPECIAL.search(self._held) or len(self._held) >= _LONGEST:
                 self._commit()
@@ -261,7 +261,7 @@ class InlineText:
 
 
 def _address(text: str, href: str, title: str, style: Style, styled: bool) -> list[Span]:
-    """Return what follows a link's ``text``: its address, unless that is the text, and its title."""
+    """Return the text after a link's ``text``: its address, unless that is the text, and its title."""
     dim = (*style, *style_of("mark")) if styled else ()
     parts = [] if text and href in (text, f"mailto:{text}") else [sanitize(href).replace("\n", " ")]
     if title:

@@ -13,7 +13,7 @@ from swarmchat.cli.terminal.sanitize import sanitize
 from swarmchat.cli.terminal.themes import Style, style_of
 
 _LONGEST_LINE = 4000
-"""Characters of a line that are held while its end may decide what the line is."""
+"""Characters of a line that are held back while its end may decide the kind of line."""
 _RULE = 40
 _UNDERLINES = {"=": "═", "-": "─"}
 _CLOSING = re.compile(r"[ \t]+#*[ \t]*$")
@@ -157,7 +157,7 @@ class MarkdownStream:
             return False
         line = inner_text(text, opened)
         if line is None or (opened.kind == "maths" and not line.strip()):
-            # The quote has ended, or the formula was never closed: the line is read again, as what follows.
+            # The quote has ended, or the formula was never closed: the line is read again as a new one.
             self._block = None
             self._last = self._last if line is not None else BlockLine("blank")
             return True
@@ -227,7 +227,7 @@ class MarkdownStream:
         self._blanks.clear()
 
     def _verbatim(self, first: str, text: str, *, continues: bool = False) -> None:
-        """Write a line without wrapping it: the terminal does, and what is copied from it is one line."""
+        """Write a line without wrapping it: the terminal wraps it, and copying gives one line."""
         if not continues:
             self._begin(first, "")
         self._out.append(text)

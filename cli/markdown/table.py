@@ -1,4 +1,4 @@
-"""Tables, drawn as soon as the widths of their columns are known; what cannot be drawn is printed as it is."""
+"""Tables, drawn as soon as the widths of their columns are known; tables that cannot be drawn stay text."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`swarmchat operator`: the desk of a person whom agents hand users over to.
+"""`swarmchat operator`: the desk of a person to whom agents hand users over.
 
 Read `desk` first.
 """

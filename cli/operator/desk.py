@@ -120,7 +120,7 @@ class DeskChat:
             self._renderer.error(str(error))
 
     async def _watch(self) -> None:
-        """Show what changes: the list while nobody is taken, else the conversation."""
+        """Show changes: to the list while no user is taken, otherwise to the conversation."""
         while True:
             async with self._busy:
                 await self._guarded(self._look())

@@ -17,7 +17,7 @@ _LINE = 200
 
 
 async def who_waits(desk: OperatorDesk) -> list[Waiting]:
-    """Return the tickets whose sessions exist: those that wait, the longest first, then those that are taken."""
+    """Return the tickets of existing sessions: waiting ones, longest wait first, then taken ones."""
     waiting = []
     for ticket in await desk.tickets():
         info = await find_session(desk.backend, ticket.client, ticket.session)
@@ -27,7 +27,7 @@ async def who_waits(desk: OperatorDesk) -> list[Waiting]:
 
 
 async def print_waiting(desk: OperatorDesk, as_json: bool) -> None:
-    """Print who waits: for a person to read, or as JSON."""
+    """Print the waiting users as text or as JSON."""
     waiting = await who_waits(desk)
     if desk.unreadable:
         remark(unreadable_line(desk.unreadable))

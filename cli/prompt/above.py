@@ -7,7 +7,7 @@ from prompt_toolkit.application import Application, run_in_terminal
 
 
 def print_above(app: Application[Any], write: Callable[[], object]) -> None:
-    """Have ``write`` print above the prompt of ``app``; keys that are pressed meanwhile reach the prompt.
+    """Let ``write`` print above the prompt of ``app``; keys pressed meanwhile reach the prompt.
 
     prompt_toolkit's ``run_in_terminal`` gives the terminal its usual mode for as long: it would echo those keys, take
     Ctrl-D for itself and make Enter a line break. It is for programs that read keys themselves, such as editors.

@@ -78,7 +78,7 @@ class Editor:
             buffer.reset()
 
     def steer(self, event: KeyPressEvent) -> None:
-        """Send the text along with the next request of the running answer; at a prompt, send it."""
+        """Send the text with the next request of the running turn; at a prompt, send it."""
         buffer = event.current_buffer
         if event.app.is_running or is_command(buffer.text) or not self._steer(self._pastes.unfold(buffer.text)):
             self.enter(event)
@@ -200,7 +200,7 @@ class Editor:
         print_above(event.app, self._renderer.show_results)
 
     def unfold_tasks(self, event: KeyPressEvent) -> None:
-        """Show what agents do in tasks, or fold it again."""
+        """Show the work of agents in tasks, or fold it again."""
         print_above(event.app, self._renderer.unfold_tasks)
 
     def edit(self, event: KeyPressEvent) -> None:

@@ -32,13 +32,13 @@ _FOCUS = {"\x1b[I": True, "\x1b[O": False}
 _STRINGS = re.compile(r"\x1b(?:\][0-9]|[P_^X][!-~])")
 """The start of a reply with a text. Alt-] and Alt-P alone are keys."""
 _LATE = re.compile(r"\[[?>]?\d[\d;:]*[A-Za-z~]|\]\d+;|P[>!+\d]")
-"""How a sequence goes on whose Esc was taken for a key because the rest came late. Nobody types that at once."""
+"""The rest of a sequence whose Esc was read as a key because the rest came late. Nobody types it that fast."""
 _LONGEST = 4096
 """Characters of a reply after which the rest is no part of it."""
 
 
 def read_all_keys(source: Input) -> None:
-    """Have ``source`` read its keys with a ``KeyParser``, if it is a terminal with escape sequences."""
+    """Let ``source`` read its keys with a ``KeyParser``, if it is a terminal with escape sequences."""
     parser = getattr(source, "vt100_parser", None)
     if isinstance(parser, Vt100Parser) and not isinstance(parser, KeyParser):
         source.vt100_parser = KeyParser(parser.feed_key_callback)  # type: ignore[attr-defined]  # Vt100Input has it
@@ -143,7 +143,7 @@ class KeyParser(Vt100Parser):
 
 
 def _keys_of(sequence: str) -> str | None:
-    """Return what other terminals send for a key; nothing if it has no use; ``None`` for a sequence of another kind."""
+    """Return the usual sequence for a key; empty if the key is unused; ``None`` for any other sequence."""
     if match := _CSI_U.fullmatch(sequence):
         code, shifted, modifiers, event, text = (int(group or 0) for group in match.groups())
         return "" if event == _RELEASED else _key(code, max(modifiers - 1, 0), shifted, text)
@@ -160,7 +160,7 @@ def _keys_of(sequence: str) -> str | None:
 
 
 def _key(code: int, modifiers: int, shifted: int = 0, text: int = 0) -> str:
-    """Return what other terminals send for the key of the character ``code``; nothing if it has no use here."""
+    """Return the usual sequence for the key of the character ``code``; empty if the key is unused."""
     if modifiers & _OTHER or code > 0x10FFFF:
         return ""
     shift, ctrl, alt = modifiers & _SHIFT, modifiers & _CTRL, "\x1b" if modifiers & _ALT else ""

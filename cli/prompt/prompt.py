@@ -74,11 +74,11 @@ class Prompt:
         self.app = self._session.app
         """Runs while the prompt is on the screen."""
         follow_reflow(self.app)
-        # Seconds after which Esc is a key of its own, not the start of Alt and another key.
+        # Seconds after which Esc counts as a key, not as the start of Alt and another key.
         self.app.ttimeoutlen = 0.1
 
     async def ask(self, message: str, prefill: str = "", *, revising: bool = False) -> Entered | None:
-        """Return what the user enters at the prompt ``message``; ``prefill`` is put before the current draft.
+        """Return the user's input at the prompt ``message``; ``prefill`` is put before the current draft.
 
         None if ``interrupt`` took the prompt off the screen.
 
@@ -104,7 +104,7 @@ class Prompt:
             self.app.erase_when_done = False
 
     def resume(self) -> None:
-        """Have the terminal as before again, after the program was stopped and continued."""
+        """Restore the terminal after the program was suspended and continued."""
         if not self.app.is_running:
             take_terminal_back(at_prompt=False)
         elif not self.app._running_in_terminal and take_terminal_back(at_prompt=True):
@@ -130,7 +130,7 @@ class Prompt:
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Hide what is typed between two prompts; at the end, add what was not sent to the history."""
+        """Hide input between two prompts; at the end, add unsent input to the history."""
         try:
             with quiet_terminal(self._session.input):
                 yield
@@ -180,7 +180,7 @@ class Prompt:
         return not isinstance(parser, KeyParser) or parser.focused
 
     def typing_status(self) -> str:
-        """Describe what is to be sent and what is being typed, for the status line."""
+        """Describe the queued messages and the current input, for the status line."""
         steering = len(self._chat.session.steering.waiting)
         parts = [f"{steering} with the next request" if steering else "", self._queue_status()]
         return " · ".join(filter(None, parts))
@@ -225,7 +225,7 @@ class Prompt:
 
 
 def follow_reflow(app: Application[Any]) -> None:
-    """Have ``app`` erase all its rows when the window becomes narrower, even if the terminal wraps them again.
+    """Let ``app`` erase all its rows when the window becomes narrower, even if the terminal wraps them again.
 
     prompt_toolkit erases as many rows as it has drawn, which leaves the first ones if there are more after wrapping.
     """

@@ -140,13 +140,13 @@ class _KeyReader:
         self._timer = self._loop.call_later(_ESCAPE, self._flush)
 
     def read(self) -> None:
-        """Read what has arrived; the system buffers only 4 kB."""
+        """Read the input so far; the system buffers only 4 kB."""
         self._feed(self._source.read_keys())
         self._timer.cancel()
         self._timer = self._loop.call_later(_ESCAPE, self._flush)
 
     def finish(self) -> None:
-        """Read the rest, and what a question left unread."""
+        """Read the rest, and input that a question left unread."""
         self._timer.cancel()
         self._feed([*_waiting_keys(self._source), _END, *get_typeahead(self._source)])
 
@@ -173,7 +173,7 @@ def _focus_reports(output: Output) -> Iterator[None]:
 
 @contextmanager
 def _bracketed_paste(output: Output) -> Iterator[None]:
-    """Have the terminal mark pasted text, so that a line end in it does not send."""
+    """Let the terminal mark pasted text, so that a line end in it does not send."""
     if is_dumb_terminal():
         yield
         return

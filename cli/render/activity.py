@@ -30,7 +30,7 @@ class _Task:
 
 
 class Activity:
-    """Tracks what a turn is doing. ``clock`` returns seconds."""
+    """Tracks the current activity of a turn. ``clock`` returns seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -42,9 +42,9 @@ class Activity:
         self.paused = False
         """Whether a question has the terminal: no status is shown then."""
         self.waiting: Callable[[], str] = lambda: ""
-        """Describes what a request waits for before it is sent; empty if it is the model that all wait for."""
+        """Describes what a request waits for before it is sent; empty if it is waiting for the model."""
         self.typed: Callable[[], str] = lambda: ""
-        """Describes what the user is typing; shown at once."""
+        """Describes the text that the user is typing; shown at once."""
 
     def begin(self, name: str, doing: str = _WAITING) -> None:
         """The agent or command ``name`` starts."""
@@ -135,7 +135,7 @@ class Activity:
 
 
 def doing(event: "Event") -> str:
-    """Return what an agent does after ``event``."""
+    """Return the activity of an agent after ``event``."""
     from swarmchat.swarm.conversation import events as kinds
 
     match event:

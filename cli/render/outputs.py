@@ -18,7 +18,7 @@ from swarmchat.swarm.persistence.session_index import SessionInfo
 
 
 class Output:
-    """Receives what happens in a run, in order, and prints its part of it."""
+    """Receives the events of a run, in order, and prints them in its format."""
 
     def __init__(self, *, print_answers: bool = False) -> None:
         self.renderer = Renderer(colour=wants_colour(sys.stderr), print_answers=print_answers)
@@ -57,7 +57,7 @@ class TextOutput(Output):
             self._separate()
 
     def show(self, event: events.Event) -> None:
-        """Print the separator before what is no message from outside."""
+        """Print the separator before anything except a message from outside."""
         if not isinstance(event, events.MailReceived | events.Warned):
             self._separate()
         super().show(event)

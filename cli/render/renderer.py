@@ -30,7 +30,7 @@ _JOINED = re.compile("[\u200d\ufe0f\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 _NAME = 60
 """Characters of the name of a sender."""
 _SHORT_NAME = 20
-"""Characters of a name below which the further lines of what it says stand."""
+"""Up to this many characters of a name, further lines of its text are indented by it."""
 _PIECE = 1024
 """Characters of an answer that are printed in one go, before other tasks get their turn."""
 
@@ -77,7 +77,7 @@ class Renderer:
         self._held_back: list[Event] = []
         """What has happened while a question has the terminal."""
         self._tasks_unfolded = False
-        """Whether what happens in tasks is printed, also where live lines show it."""
+        """Whether events of tasks are printed, even if live lines show them."""
         self._turn_results: list[str] = []
         self._results = self._turn_results
         """The results of the last turn that called tools."""
@@ -102,19 +102,19 @@ class Renderer:
                         self.show(event)
 
     def embedding(self, storage: str, done: int, total: int) -> None:
-        """Have the status line say how far a search has embedded the items of ``storage``."""
+        """Show on the status line how far a search has embedded the items of ``storage``."""
         self._activity.embedding(storage, done, total)
 
     def show_waiting(self, waiting: Callable[[], str]) -> None:
-        """Have the status line say what ``waiting`` returns in place of the model, if that is not empty."""
+        """Show the text from ``waiting`` on the status line instead of the model, if it is not empty."""
         self._activity.waiting = waiting
 
     def tool_progress(self, tool: str, progress: str) -> None:
-        """Have the status line say how far ``tool`` is."""
+        """Show the progress of ``tool`` on the status line."""
         self._activity.tool_progress(tool, progress)
 
     async def during(self, work: Awaitable[_T], name: str) -> _T:
-        """Return what ``work`` returns; meanwhile the status line says that ``name`` is at work."""
+        """Return the result of ``work``; meanwhile, show ``name`` on the status line."""
         self._activity.begin(name, "at work")
         with self._ticking():
             return await work
@@ -215,12 +215,12 @@ class Renderer:
             self._print(f"  {line}", "remark")
 
     def unfold_tasks(self) -> None:
-        """Print what happens in tasks from now on; or stop that."""
+        """Start or stop printing the events of tasks."""
         self._tasks_unfolded = not self._tasks_unfolded
         self.remark(f"what agents do in tasks is {'shown' if self._tasks_unfolded else 'folded into one line each'}")
 
     def show_typed(self, typed: Callable[[], str]) -> None:
-        """Show on the status line what ``typed`` returns, a description of what the user is typing."""
+        """Show on the status line the text from ``typed``, a description of the user's input."""
         self._activity.typed = typed
 
     def remark(self, text: str) -> None:

@@ -99,7 +99,7 @@ def remark_on(event: events.Event, *, chat: bool) -> str:
 
 
 def _act(event: events.MailReceived) -> str:
-    """Describe what an operator did, for whoever reads the conversation."""
+    """Describe an operator's action for readers of the conversation."""
     person, text, agent = (one_line(each, _NAME) for each in (event.sender, event.text, event.agent))
     match event.act:
         case "joined":

@@ -55,7 +55,7 @@ class Outcome:
 
     @property
     def groups(self) -> list[list[Case]]:
-        """The conversations that differ, grouped by what differs first."""
+        """The conversations that differ, grouped by their first difference."""
         groups: dict[tuple[str, ...], list[Case]] = {}
         for case in self.differing:
             first = case.differences[0]
@@ -166,7 +166,7 @@ def _escaped(text: str, more: str = "") -> str:
 
 
 def as_markdown_summary(outcome: Outcome, summary: str) -> str:
-    """Return a Markdown text: the ``summary``, what differs and where, and for a live replay the tables."""
+    """Return a Markdown text: the ``summary``, the differences, and for a live replay the tables."""
     failed = bool(outcome.differing or outcome.failures)
     lines = [f"### {'❌' if failed else '✅'} swarmchat replay", "", inline_markdown(summary), ""]
     for failure in outcome.failures:

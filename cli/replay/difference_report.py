@@ -35,10 +35,10 @@ class DifferenceReport:
         self._level = level
         self._colour = colour
         self.groups: dict[Cause, Group] = {}
-        """The causes, by what they say."""
+        """The causes, by their text."""
 
     def add(self, where: str, differences: Sequence[Difference]) -> None:
-        """Group ``differences``, and print what is new among them."""
+        """Group ``differences``, and print the new ones."""
         causes = grouped_causes(differences)
         new = [key for key in causes if key not in self.groups]
         for key, same in causes.items():

@@ -31,7 +31,7 @@ async def play_transcripts(selection: Selection, start: int | None, until: int |
 
 
 class Player:
-    """Shows one record after the other, with pauses unless ``speed`` is 0. ``user`` stands for the user."""
+    """Shows one record after the other, with pauses unless ``speed`` is 0. ``user`` is the user's name."""
 
     def __init__(self, speed: float, user: str = "you") -> None:
         self._speed = speed

@@ -63,7 +63,7 @@ class _Pool:
     def start(self, task: ReplayTask) -> Callable[[], Awaitable[ReplayResult]]:
         """Queue a task; the function that is returned waits for its result."""
         future: asyncio.Future[ReplayResult] = asyncio.get_running_loop().create_future()
-        # If nobody waits any more, its error is not worth a warning.
+        # If no caller is waiting any more, its error is not worth a warning.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         self.queue.put_nowait((task, future))
         return lambda: future
@@ -114,7 +114,7 @@ async def _next_result(results: asyncio.StreamReader) -> ReplayResult | TaskErro
 
 @asynccontextmanager
 async def worker_pool(workers: Sequence[Worker], request: ReplayRequest, model: str | None) -> AsyncIterator[Start]:
-    """Have ``workers`` replay, and end them. ``model`` is the one of the settings."""
+    """Let ``workers`` replay, and end them. ``model`` is the one in the settings."""
     pool = _Pool(pickle.dumps((request, model)))
     running = [asyncio.ensure_future(pool.work(worker)) for worker in workers]
     try:

@@ -33,12 +33,12 @@ def check_recordable(
         if table and distinctive(conversation.row, table) is None:
             problem = "another row of its parameters is the same: each row has answers of its own, so remove one"
             raise UsageError(f"{path}, {conversation.name}: {problem}")
-    # Answers cost money: what cannot be written must not be asked for.
+    # Answers cost money: do not ask if they cannot be written.
     record_answers(_read(path), path, {})
 
 
 def write_recording(path: Path, replayed: Sequence[Replayed], conversations: Sequence[RecordedConversation]) -> int:
-    """Write what came of the replays into their file; return the number of turns. Raises TranscriptError.
+    """Write the results of the replays into their file; return the number of turns. Raises TranscriptError.
 
     If some rows of the ``conversations`` are missing, as a model failed, the others of the same table are not written.
     """

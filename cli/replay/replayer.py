@@ -98,7 +98,7 @@ class Replayer:
         return MeteredModel(model, self._cassettes.get(model.name), task.run)
 
     def _cost(self, model: str, usage: Mapping[str, Any]) -> float | None:
-        """Return what an answer cost: as the server says, or by the setting ``prices``."""
+        """Return the cost of an answer: as reported by the server, or by the setting ``prices``."""
         cost = reported_cost(usage)
         return dollars(dict(usage), self.settings.all_prices.get(model)) if cost is None else cost
 
@@ -114,7 +114,7 @@ class Replayer:
 
 @asynccontextmanager
 async def open_replayer(request: ReplayRequest, settings: Settings) -> AsyncIterator[Replayer]:
-    """Open the backend and load the swarm; close both at the end. Raises what these raise."""
+    """Open the backend and load the swarm; close both at the end. Raises their errors."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings))
         swarm = None

@@ -83,7 +83,7 @@ class Report:
             self._errors.error(str(error))
 
     def add_changes(self, path: Path, changes: Iterable[Difference]) -> None:
-        """Print what kinds of change an update of a file accepts, and how many of each."""
+        """Print the kinds of changes that an update of a file accepts, and how many of each."""
         self.clear_progress()
         if self._as_json:
             return
@@ -150,7 +150,7 @@ class Report:
         return text + f"; {count_of(answers, 'answer')}, {answers - asked:,} from the cassette" * (asked < answers)
 
     def end(self) -> None:
-        """Print the JSON, or what changed in how many conversations, or the summary if all is well.
+        """Print the JSON, or the changes with their counts, or only a summary if nothing changed.
 
         The summary is an error if a file cannot be used.
         """

@@ -164,7 +164,7 @@ class _Run:
         return _File(path, conversations, [(task, self.start(task)) for task in tasks])
 
     async def _finish(self, file: _File) -> None:
-        """Report the replays of a file, and update it if asked to. Raises what its replays raise."""
+        """Report the replays of a file, and update it if requested. Raises the errors of its replays."""
         if file.error is not None:
             raise file.error
         replayed: list[Replayed] = []
@@ -178,7 +178,7 @@ class _Run:
             await update_file(file.path, replayed, self.report, yes=self.request.yes)
 
     async def _report_all(self, file: _File, replayed: list[Replayed]) -> None:
-        """Report the replays of a file as they end, and add them to ``replayed``. Raises what they raise."""
+        """Report the replays of a file as they end, and add them to ``replayed``. Raises their errors."""
         several = len(file.conversations) > 1
         for _, replays in groupby(file.replays, lambda replay: id(replay[0].conversation)):
             cases: list[Case] = []

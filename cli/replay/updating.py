@@ -31,7 +31,7 @@ def check_updatable(
 
 
 async def update_file(path: Path, replayed: Sequence[Replayed], report: Report, *, yes: bool) -> None:
-    """Write what the replays of a file changed into it, unless the user declines. Raises TranscriptError."""
+    """Write the changes that replays of a file found into it, unless the user declines. Raises TranscriptError."""
     by_hand = any(each.conversation.by_hand for each in replayed)
     old = _read(path)
     if by_hand:

@@ -98,7 +98,7 @@ def _expiry(info: SessionInfo, lifetime: float | None) -> str | None:
 async def show(store: OpenStore, name: str, tasks: bool, as_json: bool) -> None:
     """Print the conversation of a session and how long it is still kept, or its records as JSON.
 
-    With ``tasks``, what agents did that were used as tools is printed, too.
+    With ``tasks``, also print the work of agents that were used as tools.
     """
     info = await store.session(name)
     records = [record async for record in read_records(store.backend, info)]
@@ -175,7 +175,7 @@ async def _open_stores(flags: Flags, everywhere: bool) -> AsyncGenerator[OpenSto
 async def tell_session(
     store: OpenStore, name: str, text: str, agent: str | None, wake: bool, sender: str, as_json: bool
 ) -> None:
-    """Put a message into the mailbox of a session; ``-`` stands for standard input."""
+    """Put a message into the mailbox of a session; ``-`` reads standard input."""
     from swarmchat.swarm.persistence.mailbox import MAX_MESSAGE, tell
 
     info = await store.session(name)

@@ -55,7 +55,7 @@ def print_dialogue(entries: Iterable[DialogueEntry]) -> None:
 
 
 def _print_of_task(entry: DialogueEntry, undone: str, colour: bool) -> None:
-    """Print what happened in a task as one line, further to the right."""
+    """Print an event of a task as one indented line."""
     message = entry.kind in ("user", "assistant", "system")
     begins = entry.kind == "note" and entry.text.startswith(f"task {entry.task},")
     line = f"{entry.who}: {one_line(entry.text, 200)}" if message else entry_line(entry)

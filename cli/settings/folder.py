@@ -30,7 +30,7 @@ FORBIDDEN = {
     "mcp": "starts programs",
     "mcp_file": "starts programs",
 }
-"""Settings that a folder's file must not have, and what each does."""
+"""Settings that a folder's file must not have, and the effect of each."""
 _LIFETIME = "decides how long your data is kept"
 NEEDS_CONSENT = {
     "swarm": "runs the program of this swarm",
@@ -55,7 +55,7 @@ NEEDS_CONSENT = {
     "alive_lifetime": "decides how long you count as online",
     "discover": "looks for servers on your machine",
 }
-"""Settings of a folder's file that are used once the user has consented, and what each does."""
+"""Settings of a folder's file that need the user's consent, and the effect of each."""
 _MAX_FILES = 20_000
 """How many files and folders a swarm's folder may have."""
 _CODE = frozenset({".py", ".pyc", ".so", ".pyd", ".toml"})
@@ -84,7 +84,7 @@ def needs_consent(name: str, value: object) -> bool:
 
 
 def digest_of(path: Path, content: Mapping[str, Any]) -> str:
-    """Return what consent to the file at ``path``, with this ``content``, is given for.
+    """Return the digest that consent to the file at ``path``, with this ``content``, applies to.
 
     Raises ConfigError if the folder of its swarm has too many files.
     """
@@ -92,7 +92,7 @@ def digest_of(path: Path, content: Mapping[str, Any]) -> str:
     tables = [content, *(each for each in content.get("profiles", {}).values() if isinstance(each, dict))]
     for swarm in sorted({table["swarm"] for table in tables if isinstance(table.get("swarm"), str)}):
         named = path.parent / swarm.partition(":")[0]
-        # A file and a module can import whatever is beside them.
+        # A file and a module can import everything beside them.
         root = named if named.is_dir() else named.parent
         for file in _code_below(root):
             with suppress(OSError):
@@ -107,7 +107,7 @@ def digest_of(path: Path, content: Mapping[str, Any]) -> str:
 def _code_below(root: Path) -> Iterator[Path]:
     """Yield the files below ``root`` that a program there can import, and TOML files."""
     seen = 0
-    # Python follows links to folders, and what one leads to may change.
+    # Python follows links to folders, and their targets may change.
     for folder, folders, names in os.walk(root, followlinks=True):
         above = Path(folder).parent.resolve()
         if os.path.islink(folder) and Path(folder).resolve() in (above, *above.parents):

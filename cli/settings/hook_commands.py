@@ -37,7 +37,7 @@ class HookCommands(Hooks):
         self._command = command
 
     async def _ask(self, ctx: Context[Any], **seen: Any) -> dict[str, Any] | Denied:
-        """Return what the command answers; empty if nothing. Raises HookError."""
+        """Return the command's answer; empty if it has none. Raises HookError."""
         about = {"hook": self.point, "client": ctx.client, "session": ctx.session, "agent": ctx.agent}
         printed = await self._run(encode_json({**about, **seen}))
         try:
@@ -113,7 +113,7 @@ async def _feed(process: Process, text: bytes) -> None:
 
 
 async def _end_of(stream: asyncio.StreamReader) -> str:
-    """Return the end of what comes."""
+    """Return the end of the output."""
     end = b""
     while piece := await stream.read(_PIECE):
         end = (end + piece)[-_PIECE:]

@@ -72,7 +72,7 @@ def load_settings(
             try:
                 read = read_value(origin, name, value)
                 if name == "approve":
-                    # What the user says later replaces what a folder said.
+                    # The user's later settings replace those of a folder.
                     before = values.pop("approve_at_least", {})
                     if from_folder(origin):
                         others = {pattern: rule for pattern, rule in before.items() if pattern not in read}
@@ -93,7 +93,7 @@ def load_settings(
 
 
 def _permitted(source: Source, consents: Consents | None, withheld: dict[str, Any], complain: Complain) -> Source:
-    """Return ``source`` without what a folder may set only with the user's consent; that is added to ``withheld``."""
+    """Return ``source`` without settings that need the user's consent; these are added to ``withheld``."""
     origin, settings = source
     asking = {name: value for name, value in settings.items() if needs_consent(name, value)}
     if not asking or not from_folder(origin):

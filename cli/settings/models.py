@@ -158,7 +158,7 @@ def _connection(settings: Settings, most_retries: int | None = None) -> dict[str
 
 
 def learned_adaptations(settings: Settings) -> "LearnedAdaptations":
-    """Return what servers were found to demand; kept on disk, unless nothing is to be kept there."""
+    """Return the learned adaptations of servers, saved on disk unless the store is in memory."""
     from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 
     return LearnedAdaptations(None if backend_name(settings) == "memory" else data_dir(settings) / "servers.json")

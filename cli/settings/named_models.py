@@ -44,7 +44,7 @@ _FIELDS: Mapping[str, Callable[[object], Any]] = {
     "prices": read_pair_of_prices,
     "adaptations": read_adaptations,
 }
-"""The readers of what such a table may set."""
+"""The readers of the settings in such a table."""
 KEYS = ("api_key", "api_key_env", "api_key_command")
 """The settings for a key: one of them is used."""
 

@@ -91,7 +91,7 @@ def read_count(value: object) -> int:
 
 
 def _whole_number(value: object, digits: str, least: int, limit: int, expected: str) -> int:
-    """Return the number that ``digits`` of ``value`` stand for, from ``least`` to below ``limit``."""
+    """Return the number in ``digits`` of ``value``, from ``least`` to below ``limit``."""
     is_number = type(value) in (int, str) and re.fullmatch("[0-9]{1,12}", digits.strip())
     if not is_number or not least <= int(digits) < limit:
         raise ValueError(expected)

@@ -14,7 +14,7 @@ from swarmchat.swarm.persistence.session_index import SessionInfo
 
 
 def resume_with(settings: Settings) -> dict[str, str]:
-    """Return what is stored with a session: valid in any folder, and without what a folder's file has chosen."""
+    """Return the settings to store with a session: valid in any folder, without those of a folder's file."""
     values = {"swarm": _anywhere(settings.swarm) if settings.swarm else ""}
     origin = settings.origins.get("swarm", "")
     if settings.swarm and from_folder(origin) and needs_consent("swarm", settings.swarm):
@@ -29,7 +29,7 @@ def resume_with(settings: Settings) -> dict[str, str]:
 
 
 def settings_of(settings: Settings, info: SessionInfo | None, *, options: bool = True) -> Settings:
-    """Return ``settings`` with what the session ``info`` used before.
+    """Return ``settings`` with the swarm, model and server that the session ``info`` used before.
 
     With ``options``, an option on the command line and a variable in the environment override it. Raises ConfigError if
     the swarm was chosen by a folder that the user does not trust as it is now.
@@ -43,7 +43,7 @@ def settings_of(settings: Settings, info: SessionInfo | None, *, options: bool =
         _check_consent(info)
     # Until one has answered, it is the one that was asked.
     model = stored.get("model", info.model)
-    # The demo model answers where no other is known: who has found one meanwhile wants that.
+    # The demo model answers if no other is known: a user who has connected one since wants that one.
     if "base_url" in stored and model not in ("", "demo"):
         server = {"model": model, "base_url": stored["base_url"] or None}
         chosen = {name: settings.origins.get(name, "")[:1] for name in server} if options else {}

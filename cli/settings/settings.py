@@ -50,7 +50,7 @@ class Settings:
     backend: str = _setting(read_text, "disk")
     """Where sessions are stored: memory, disk, redis, or the URL of a backend."""
     redis_url: str = _setting(read_text, "redis://localhost:6379/0")
-    """The URL of the server that ``redis`` stands for."""
+    """The URL of the server that ``redis`` uses."""
     data_dir: str | None = _setting(read_text, None)
     """The folder that ``disk`` uses. None: the system's folder for user data."""
     durability: str = _setting(one_of("normal", "full"), "normal")
@@ -116,7 +116,7 @@ class Settings:
     approve: Mapping[str, str] | None = _setting(read_approvals, None)
     """Whether tools may run: auto, ask or deny, for all tools or by name pattern. None: as each tool declares."""
     hooks: Mapping[str, Sequence[str]] | None = _setting(read_hooks, None)
-    """Commands that run at points of a turn: they see, change or refuse what happens."""
+    """Commands that run at points of a turn and see, change or reject its steps."""
     tasks: Mapping[str, Any] | None = _setting(read_tasks, None)
     """Limits of tasks of agents that are used as tools: requests, tokens, seconds, depth, at_once."""
     rescue: Sequence[str] | None = _setting(read_steps, None)

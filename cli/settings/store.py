@@ -22,7 +22,7 @@ _NAMED = 10
 
 @dataclass(frozen=True)
 class OpenStore:
-    """An open backend, and the client whose sessions in it are meant."""
+    """An open backend, and the client whose sessions to use."""
 
     settings: Settings
     backend: Backend
@@ -64,7 +64,7 @@ class OpenStore:
         raise NotFoundError(f"{self.client} has no session {name!r} on {self.name}{hint}")
 
     def must_last(self) -> None:
-        """Raise UsageError if the store ends with this command, so that what is stored would be lost at once."""
+        """Raise UsageError if the store ends with this command, so that stored data would be lost at once."""
         if self.backend.url.startswith("memory:"):
             raise UsageError(f"{self.name} would lose it when this command ends: name another store, such as disk")
 

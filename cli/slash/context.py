@@ -1,4 +1,4 @@
-"""Slash commands about requests: what is sent and what it costs, summaries, and pinned turns."""
+"""Slash commands about requests: their messages and cost, summaries, and pinned turns."""
 
 import json
 import shutil
@@ -186,7 +186,7 @@ def _tokens_by_part(session: Session, context: RequestContext) -> dict[str, int]
 
 
 def _notes(session: Session, context: RequestContext, records: Sequence[Record]) -> Iterator[str]:
-    """Yield the total of a request, what is left out of it and why, and what else to know about its numbers."""
+    """Yield the total of a request, the dropped messages and why, and notes on its numbers."""
     conversation = session.conversation
     budget, counter = conversation.budget, conversation.counter
     total = f"of {context.available:,} in all, {context.tokens / context.available:.0%}"

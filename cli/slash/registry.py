@@ -27,7 +27,7 @@ class CommandResult(NamedTuple):
     page: str = ""
     """The lines that the user asked for."""
     remark: str = ""
-    """One line that says what the command did."""
+    """One line that describes the effect of the command."""
     raw: str = ""
     """Text for the terminal, written first and unchanged. Text of others in it must be sanitized."""
     retried: int = 0
@@ -35,7 +35,7 @@ class CommandResult(NamedTuple):
     send: "Asked | None" = None
     """A message to send now."""
     attach: str | None = None
-    """A text whose mentions of files go along with ``send``, as do those that were typed; ``None``: none do."""
+    """A text whose mentioned files are attached to ``send``, as if typed; ``None``: no files."""
     draft: str | None = None
     """The message of a turn that was undone, for editing at the prompt. If the user gives up, the turn comes back."""
     thoughts: str = ""
@@ -96,7 +96,7 @@ _PROMPT = re.compile(r"[A-Za-z0-9_.-]+:")
 
 
 def is_command(text: str) -> bool:
-    """Whether ``text`` is a command and not a message. ``//`` at the start stands for one slash of a message."""
+    """Whether ``text`` is a command and not a message. ``//`` at the start means a message with one slash."""
     return text.startswith("/") and not text.startswith("//")
 
 
@@ -107,7 +107,7 @@ def parse_command(text: str) -> tuple[Command, str]:
 
 
 def split_command(text: str) -> tuple[str, str]:
-    """Return the name of the command in ``text`` and what follows it; ``/SERVER:PROMPT`` is short for ``/prompt``."""
+    """Return the command's name in ``text`` and the rest; ``/SERVER:PROMPT`` is short for ``/prompt``."""
     name, _, argument = text[1:].partition(" ")
     return ("prompt", text[1:]) if _PROMPT.match(name) else (name, argument)
 

@@ -94,7 +94,7 @@ async def _copy(chat: ChatContext, argument: str) -> CommandResult:
     text, what = answer.text.strip("\n"), f"the answer of turn {answer.turn}"
     if argument == "code":
         text, what = _last_code(answer.text), "the last code block"
-    # What is pasted must not control what it is pasted into.
+    # Pasted text must not control the program that it is pasted into.
     text = sanitize(text)
     remark = f"copied {len(text):,} characters, {what}; your terminal must allow OSC 52"
     return CommandResult(raw=copying(text, os.environ), remark=remark)

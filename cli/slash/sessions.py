@@ -257,7 +257,7 @@ def kept_for(session: Session) -> str:
 
 
 async def _store_all(session: Session) -> None:
-    """Store what could not be stored before. Raises UsageError for a session without a turn."""
+    """Store unsaved records. Raises UsageError for a session without a turn."""
     await session.flush()
     if session.is_new:
         raise UsageError("this session has no messages yet")

@@ -1,4 +1,4 @@
-"""Slash commands about the model and settings of the session, the approval of tools, and what went wrong."""
+"""Slash commands about the model and settings of the session, the approval of tools, and diagnosis."""
 
 import asyncio
 import json
@@ -183,7 +183,7 @@ def _setting_line(chat: ChatContext, name: str) -> str:
 
 
 def _changed(chat: ChatContext, name: str, text: str) -> SessionSettings:
-    """Return the session's settings with ``name`` set to what ``text`` says. Raises UsageError and ConfigError."""
+    """Return the session's settings with ``name`` set to the value in ``text``. Raises UsageError and ConfigError."""
     setting, settings = _SETTINGS[name], chat.session.settings
     if text == _DEFAULT:
         value = setting.value(name, wiring.session_settings(chat.settings))
@@ -245,7 +245,7 @@ async def _approve(chat: ChatContext, argument: str) -> str | CommandResult:
         )
     pattern = pattern.strip() or "*"
     rules, at_least = ({}, {}) if pattern == "*" else (dict(settings.approve), dict(settings.approve_at_least))
-    # The first match counts, and the user's own word more than what the file of a folder says.
+    # The first match wins, and the user's own rules come before those of a folder's file.
     rules, at_least = {pattern: mode, **_without(pattern, rules)}, {pattern: "auto", **_without(pattern, at_least)}
     await chat.session.change_settings(replace(settings, approve=rules, approve_at_least=at_least))
     return CommandResult(remark=f"tools matching {pattern}: {mode}, until the session is closed")

@@ -26,7 +26,7 @@ def _has_tasks(chat: ChatContext) -> bool:
 
 
 def _parse(argument: str) -> tuple[str, str, bool]:
-    """Return the id of a task and an action, or an agent and what it is to do, and whether that is to wake an agent.
+    """Return the id of a task and an action, or an agent and its task, and whether the result wakes an agent.
 
     Raises UsageError for anything else.
     """
@@ -100,7 +100,7 @@ async def _read(chat: ChatContext) -> dict[str, TaskSummary]:
 
 
 def _line(chat: ChatContext, summary: TaskSummary) -> str:
-    """Return a line for the task: its agent, its status, its requests and tokens, and what it is about."""
+    """Return a line for the task: its agent, status, requests, tokens and text."""
     running = chat.session.tasks.running.get(summary.id)
     status = _STATUS.get(summary.status, summary.status)
     if running is not None:

@@ -23,7 +23,7 @@ _LARGEST = 200_000
 
 @dataclass(frozen=True)
 class Template:
-    """A prompt in a file. ``arguments`` is what ``/help`` shows behind the name."""
+    """A prompt in a file. ``arguments`` is shown after the name in ``/help``."""
 
     path: Path
     description: str = ""

@@ -221,7 +221,7 @@ def _head(agent: "Agent") -> str:
 
 
 def _fields(swarm: "Swarm", agent: "Agent") -> dict[str, Any]:
-    """Return what JSON tells about ``agent``."""
+    """Return the JSON description of ``agent``."""
     return {
         "name": agent.name,
         "default": agent.name == swarm.initial,

@@ -20,7 +20,7 @@ def tool_line(function: Mapping[str, Any]) -> str:
 
 
 def tool_limits(tool: "AgentTool") -> str:
-    """Return what is set for an agent that is used as a tool, in brackets; empty if nothing is."""
+    """Return the settings of an agent that is used as a tool, in brackets; empty if there are none."""
     limits = [f"history {tool.history}"] if tool.history != "none" else []
     units = {"requests": "requests", "tokens": "tokens", "seconds": "s"}
     limits += [f"{value:,} {unit}" for name, unit in units.items() if (value := getattr(tool, name)) is not None]

@@ -6,7 +6,7 @@ from swarmchat.cli.terminal.clipboard import passed_on
 from swarmchat.cli.terminal.sanitize import one_line
 
 FOCUS_REPORTS_ON, FOCUS_REPORTS_OFF = "\x1b[?1004h", "\x1b[?1004l"
-"""Have the terminal report whether it has the focus (xterm, "FocusIn/FocusOut")."""
+"""Let the terminal report whether it has the focus (xterm, "FocusIn/FocusOut")."""
 _LONGEST = 100
 
 

@@ -25,7 +25,7 @@ class Progress:
 
     def print(self, line: str) -> None:
         """Print a line of output above the bar."""
-        # While the bar is on the screen, rich sends what is printed to the bar's stream.
+        # While the bar is on the screen, rich redirects output to the bar's stream.
         self.stop()
         print(line, flush=self._bar is not None)
         if self._bar is not None:

@@ -39,7 +39,7 @@ def show_hidden(text: str) -> str:
 
 def exact_json(text: str) -> str:
     """Return JSON of the same value on one line, in which nothing is invisible, and no space looks like another one."""
-    # A string in JSON has no line breaks of its own.
+    # A JSON string contains no raw line breaks.
     return _BREAKS.sub(" ", _SPACES.sub(_escaped, show_hidden(text)))
 
 

@@ -109,13 +109,12 @@ class Agent:
         seconds: float | None = None,
         background: bool = False,
     ) -> "AgentTool":
-        """Return the agent as a tool: a call is a task, which it works on in a context of its own.
+        """Return the agent as a tool: each call is a task, which it works on in a separate context.
 
-        ``description`` tells the agent that calls it what it is for; default: the description of the agent. ``name``
-        is that of the tool; default: the agent's. ``history`` is what it is told of the conversation: none, summary or
-        all. ``requests``, ``tokens`` and ``seconds`` limit one task; default: the session's settings. With
-        ``background``, it goes on while the conversation continues, and its answer arrives as a message. Raises
-        DefinitionError.
+        ``description`` tells the calling agent its purpose; default: the agent's description. ``name`` is the tool's
+        name; default: the agent's. ``history`` is the part of the conversation that it sees: none, summary or all.
+        ``requests``, ``tokens`` and ``seconds`` limit one task; default: the session's settings. With ``background``,
+        the conversation continues while it works, and its answer arrives as a message. Raises DefinitionError.
         """
         from swarmchat.swarm.tools.agent_tool import agent_tool
 
@@ -132,7 +131,7 @@ class Agent:
 
     @property
     def is_person(self) -> bool:
-        """Whether a person answers: an operator."""
+        """Whether the agent is an operator, so that a person answers."""
         return False
 
     @property
@@ -213,7 +212,7 @@ class Swarm:
     default: "Agent | str" = ""
     """The agent that a session starts with, or its name. Empty: the first one."""
     operators: Sequence[Agent] = ()
-    """People whom agents can hand over to; they are among the agents, too."""
+    """People to whom agents can hand over; they are also among the agents."""
     policies: Sequence["Policy"] = ()
     states: Sequence["State[Any]"] = ()
     storages: Sequence["Storage[Any]"] = ()
@@ -281,7 +280,7 @@ class Swarm:
             object.__setattr__(self, "mcp_servers", McpServers(self.mcp))
 
     def _check_operators(self) -> None:
-        """Raise DefinitionError where an operator is what only an agent with a model can be."""
+        """Raise DefinitionError if an operator is used where an agent with a model is needed."""
         people = {operator.name for operator in self.operators}
         if self.initial in people:
             raise DefinitionError(
@@ -296,7 +295,7 @@ class Swarm:
 
     @property
     def scope(self) -> str:
-        """What the keys of its storages, states and memory contain: its namespace, or else its name."""
+        """The name in the keys of its storages, states and memory: its namespace, or its name if it has none."""
         return self.namespace or self.name
 
     @property

@@ -23,9 +23,8 @@ def load_swarm(name: str, folder: Path | str) -> Swarm:
     """Return the swarm ``name``; relative paths are looked up in ``folder``.
 
     ``name`` is one of EXAMPLES, whatever is in the folder; or the path of a Python file (``FILE.py`` or
-    ``FILE.py:ATTRIBUTE``), of a TOML file or of a folder with a ``swarm.toml``; or ``MODULE:ATTRIBUTE``. The attribute
-    is ``swarm`` unless it is named.
-    Raises DefinitionError, naming the file, the line or key, and the nearest valid name.
+    ``FILE.py:ATTRIBUTE``), of a TOML file or of a folder with a ``swarm.toml``; or ``MODULE:ATTRIBUTE``. The default
+    attribute is ``swarm``. Raises DefinitionError, naming the file, the line or key, and the nearest valid name.
     """
     check_value("load_swarm", "name", name, TEXT)
     folder = Path(folder)

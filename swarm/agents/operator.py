@@ -24,7 +24,7 @@ Span = tuple[frozenset[int], time, time | None]
 @explained
 @dataclass(frozen=True)
 class Operator(Agent):
-    """A person, or a team of people, whom agents can hand the client over to: somebody at ``swarmchat operator``.
+    """A person or a team to whom agents can hand the client over, and who answers with ``swarmchat operator``.
 
     Agents name it in their ``handoffs``. It has no prompt and asks no model; ``tools`` are more tools that the person
     may call, besides those of the agents.
@@ -57,11 +57,11 @@ class Operator(Agent):
 
     @property
     def is_person(self) -> bool:
-        """True: no model answers."""
+        """True: a person answers instead of a model."""
         return True
 
     def is_open(self, moment: datetime) -> bool:
-        """Whether somebody is there at ``moment``, by the hours."""
+        """Whether ``moment`` is within the operator's hours."""
         if not self.hours:
             return True
         local = moment.astimezone(self._zone())
@@ -73,7 +73,7 @@ class Operator(Agent):
 
     @property
     def closed_text(self) -> str:
-        """What is said while nobody is there, by the hours."""
+        """The error text for handoffs outside the hours."""
         return f"{self.name} is not available now; the hours are {self.hours} {self.timezone}".rstrip()
 
     def _zone(self) -> "ZoneInfo | None":

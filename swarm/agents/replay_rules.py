@@ -37,7 +37,7 @@ _MARKS = {"dates": "<date>", "ids": "<id>", "numbers": "<number>"}
 
 @dataclass(frozen=True)
 class ReplayRules:
-    """What a replay does not compare. Raises DefinitionError for an unknown rule."""
+    """Rules for what a replay ignores. Raises DefinitionError for an unknown rule."""
 
     ignore: Sequence[str] = ()
     """Fields by the type of their record, such as ``request.tokens`` or ``tool.*``, or whole records: ``rescue``."""
@@ -84,20 +84,20 @@ class ReplayRules:
     @cached_property
     def _patterns(self) -> Sequence[tuple[BoundedPattern, str]]:
         own = [(bounded_pattern(rule), "<any>") for rule in self.normalize if rule not in NORMALIZERS]
-        # Dates before numbers, which they contain; what the user wrote before all.
+        # Dates before numbers, which they contain; the user's rules before all others.
         return [
             *own,
             *((bounded_pattern(NORMALIZERS[name]), _MARKS[name]) for name in NORMALIZERS if name in self.normalize),
         ]
 
     def text(self, text: str) -> str:
-        """Return ``text`` with a mark in place of what may differ."""
+        """Return ``text`` with a placeholder for each part that may differ."""
         for pattern, mark in self._patterns:
             text = pattern.sub(mark, text)
         return text
 
     def same(self, one: Any, other: Any) -> bool:
-        """Whether two JSON values are equal apart from what may differ in their texts and, by ``numbers``, numbers."""
+        """Whether two JSON values are equal except for parts that may differ: in texts and, by ``numbers``, numbers."""
         if isinstance(one, str) and isinstance(other, str):
             return one == other or self.text(one) == self.text(other)
         if isinstance(one, list) and isinstance(other, list):

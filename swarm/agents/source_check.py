@@ -56,7 +56,7 @@ def location(function: Callable[..., Any]) -> tuple[str, int] | None:
 
 
 def read_source(path: str, variables: Mapping[str, Any]) -> SourceFile | None:
-    """Check the file ``path``, in whose module the ``variables`` are; ``None`` if it cannot be read."""
+    """Check the file ``path``, whose module has the ``variables``; ``None`` if it cannot be read."""
     source = SourceFile(Path(path))
     try:
         tree = ast.parse(source.path.read_text("utf-8"))
@@ -119,7 +119,7 @@ class _FunctionCheck:
                     self._primitives[node.targets[0].id] = primitive
 
     def run(self) -> None:
-        """Add what is wrong in the function to the source's findings."""
+        """Add the mistakes in the function to the source's findings."""
         is_async = isinstance(self._function, ast.AsyncFunctionDef)
         for node, parent in self._nodes:
             if not isinstance(node, ast.Call):

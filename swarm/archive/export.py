@@ -16,10 +16,10 @@ from swarmchat.swarm.persistence.session_index import SessionInfo
 
 
 def as_messages(records: Iterable[Record]) -> list[Mapping[str, Any]]:
-    """Return the conversation as the chat API takes it: every call directly followed by its results.
+    """Return the conversation as the chat API accepts it: every call directly followed by its results.
 
     Call ids are those of the log; within a message each is unique. Undone turns, and everything before a reset, are
-    left out; messages that do not fit into a context window are included. All agents are the assistant.
+    omitted; messages that do not fit into a context window are included. All agents are the assistant.
     """
     records = list(records)
     hidden = hidden_turns(records)
@@ -98,7 +98,7 @@ img { max-width: 100%; max-height: 24rem; }
 
 
 def as_markdown(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
-    """Yield the pieces of a page in Markdown. HTML in messages becomes text, images become links."""
+    """Yield the pieces of a Markdown page. HTML in messages becomes text, images become links."""
     yield f"# {_plain(info.title or info.name)}\n\n{_plain(_about(info))}\n"
     turn = 0
     for entry in dialogue(records):
@@ -109,7 +109,7 @@ def as_markdown(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
 
 
 def as_html(info: SessionInfo, records: Iterable[Record]) -> Iterator[str]:
-    """Yield the pieces of a page in HTML, without scripts and without anything that a browser loads.
+    """Yield the pieces of an HTML page, without scripts and external resources.
 
     Images whose data is in ``records`` are part of the page, up to 20 MB together.
     """

@@ -62,7 +62,7 @@ class Redaction:
         for _ in range(_ROUNDS):
             before = text
             for pattern in self._patterns:
-                # Skip what is already redacted: a pattern may match the mark itself.
+                # Skip redacted parts: a pattern may match the mark itself.
                 text = _PLACEHOLDER.join(pattern.sub(_PLACEHOLDER, piece) for piece in text.split(_PLACEHOLDER))
             if text == before:
                 break

@@ -69,7 +69,7 @@ async def clear_states(
 async def delete_session(backend: Backend, info: SessionInfo) -> None:
     """Remove all of a session in one commit. Raises SessionBusy while another process has it open.
 
-    Memory and storages belong to no session and stay. A process that was stopped with the session open learns of it.
+    Memory and storages do not belong to a session, and stay. A process that was stopped with the session open is told.
     """
     mark = Put(keys.session_deletion(info.client, info.id), info.created.encode(), _DELETION_KNOWN)
     entry, lease = keys.session_index(info.client, info.id), keys.session_lease(info.client, info.id)

@@ -130,8 +130,8 @@ class SessionWriter:
     async def store(self, incoming: SessionSnapshot, *, name: str | None = None) -> Stored:
         """Store ``incoming`` under ``name``, or under its own name, with a number if another session has that.
 
-        What is stored already is not stored again. Raises SessionBusy when another process has that session open or is
-        storing it, and the backend's errors.
+        Records that are already stored are not stored again. Raises SessionBusy when another process has that session
+        open or is storing it, and the backend's errors.
         """
         for _ in range(_ATTEMPTS):
             place = await self._find_place(incoming, name)
@@ -189,7 +189,7 @@ class SessionWriter:
         holder = parse_holder(stored)
         if holder is None or holder.unfinished is None:
             if length:
-                # An unlisted log that nobody is storing may be another program's: leave it alone.
+                # An unlisted log without an import lease may be another program's: leave it alone.
                 return None
             if holder is not None and not holder.is_dead:
                 raise SessionBusy(f"session {info.name!r} is open in process {holder.pid}: close it there first")

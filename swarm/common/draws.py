@@ -17,7 +17,7 @@ def _random_id() -> str:
 
 
 class Draws:
-    """What one call, or the prompts of one request, drew. Serves what was ``given`` first, then the sources."""
+    """The values drawn by one call, or by the prompts of one request: first ``given`` ones, then from the sources."""
 
     def __init__(self, clock: Callable[[], datetime] = _clock, make_id: Callable[[], str] = _random_id) -> None:
         self._clock = clock
@@ -33,7 +33,7 @@ class Draws:
         self._ids.extend(ids)
 
     def repeat(self, recorded: object) -> None:
-        """Have the next draws return what a record holds."""
+        """Let the next draws return the values in a record."""
         moments: list[datetime] = []
         with suppress(ValueError):
             moments += [datetime.fromisoformat(text) for text in _texts(recorded, "now")]
@@ -52,7 +52,7 @@ class Draws:
         return value
 
     def for_record(self) -> dict[str, Any]:
-        """Return the field of a record that holds what was drawn; nothing if nothing was."""
+        """Return the record field with the drawn values; empty if there were none."""
         return {"drawn": {name: list(values) for name, values in self.values.items()}} if self.values else {}
 
 

@@ -131,7 +131,7 @@ _INVISIBLE = {0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x1
 
 
 class _Visible(dict[int, int | None]):
-    """A table for ``str.translate`` that removes what shows nothing, but for white space."""
+    """A table for ``str.translate`` that removes invisible characters, except white space."""
 
     def __missing__(self, code: int) -> int | None:
         char = chr(code)
@@ -150,6 +150,6 @@ def short_digest(text: str) -> str:
 
 
 def folded_text(text: str) -> str:
-    """Return ``text`` for comparisons: without what shows nothing, NFKC, case folded."""
+    """Return ``text`` for comparisons: without invisible characters, NFKC, case folded."""
     pieces = _PIECE.findall(text.translate(_VISIBLE))
     return "".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", each).casefold()) for each in pieces)

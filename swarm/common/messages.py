@@ -23,7 +23,7 @@ class MessageCall(NamedTuple):
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """Return a message as people read it: one line a part, what any other part is in brackets, or the refusal."""
+    """Return a message as readable text: one line per part, other parts described in brackets, or the refusal."""
     content = message.get("content")
     if isinstance(content, str):
         return content
@@ -38,7 +38,7 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 
 def describe_part(part: object) -> str:
-    """Return what a content part other than a text is: ``[image: cat.png, 640 × 480 PNG, 12 KB]``."""
+    """Describe a content part other than text: ``[image: cat.png, 640 × 480 PNG, 12 KB]``."""
     if not isinstance(part, Mapping):
         return "[part]"
     facts, image = part.get("image"), part.get("image_url")
@@ -55,7 +55,7 @@ def describe_part(part: object) -> str:
 
 
 def part_in_words(part: object) -> str:
-    """Return what ``describe_part`` returns as a sentence: models copy the brackets."""
+    """Return the description of a part as a sentence, because models copy the brackets of ``describe_part``."""
     return f"There was an attachment here ({describe_part(part)[1:-1]})."
 
 

@@ -28,7 +28,7 @@ def instance_of(kind: type, words: str) -> Expected:
 
 
 def many(words: str, fits: Callable[[Any], bool]) -> Expected:
-    """Return that a list is expected whose items fit."""
+    """Return the expectation of a list whose items fit."""
     return Expected(words, fits, many=True)
 
 
@@ -49,13 +49,13 @@ def optional(expected: Expected) -> Expected:
 
 
 def check_fields(owner: str, part: object, expected: Mapping[str, Expected]) -> None:
-    """Raise DefinitionError for the first attribute of ``part`` that is not what is ``expected`` by its name."""
+    """Raise DefinitionError for the first attribute of ``part`` that does not fit the ``expected`` one of its name."""
     for name, each in expected.items():
         check_value(owner, name, getattr(part, name), each)
 
 
 def check_value(owner: str, name: str, value: object, expected: Expected) -> None:
-    """Raise DefinitionError unless ``value``, the argument ``name`` of ``owner``, is what is ``expected``."""
+    """Raise DefinitionError unless ``value``, the argument ``name`` of ``owner``, is as ``expected``."""
     if not expected.many:
         if not expected.fits(value):
             raise DefinitionError(f"{owner}: {name} is {shown(value)}, expected {expected.words}")

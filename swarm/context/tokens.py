@@ -47,7 +47,7 @@ class TokenCounter:
     """Counts texts, messages and whole prompts in one encoding.
 
     ``approximate`` is true when the vocabulary could not be loaded: figures are then estimates from the number of
-    bytes, on the high side, and should be shown with a ``~``; ``problem`` says why. ``images`` counts images.
+    bytes, rather too high, and should be shown with a ``~``; ``problem`` says why. ``images`` counts images.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class TokenCounter:
         return tokens
 
     def fixed(self, system: Sequence[bytes], tools: Sequence[Mapping[str, Any]] = ()) -> int:
-        """Return what a request costs apart from its conversation: system messages (as JSON), tools, the reply."""
+        """Return the tokens of a request without its conversation: system messages (as JSON), tools, the reply."""
         return self._fixed(tuple(system), json.dumps(tools) if tools else "")
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()) -> int:
-        """Return what a whole request costs: what the server reports as ``usage.prompt_tokens``."""
+        """Return the tokens of a whole request, which the server reports as ``usage.prompt_tokens``."""
         system = [json.dumps(m).encode() for m in messages if m.get("role") == "system"]
         return self.fixed(system, tools) + sum(self.message(m) for m in messages if m.get("role") != "system")
 
@@ -132,7 +132,7 @@ def counter_for(model: str, tables: Path | None = None) -> TokenCounter:
     """Return the counter for ``model``; never uses the network.
 
     Texts are counted by tiktoken's encoder, which takes 0.3 s and 60 MB, once. With the folder ``tables``, the first
-    ones are counted by a table that lies there: a short conversation never needs the encoder.
+    texts are counted with a table in that folder, so a short conversation never needs the encoder.
     """
     # A cache alone would let sessions that begin at the same time load the encoder several times.
     with _LOADING:

@@ -33,7 +33,7 @@ def shorten(text: str, tokens: int, counter: TokenCounter) -> str:
     size = min(shortened_length, shortened_length * room // max(1, counter.text(head + tail)))
     while True:
         left, right = head, tail
-        # Two thirds of the remaining text are head: results begin with what matters most.
+        # Two thirds of the remaining text are head: results begin with the most important part.
         if len(left) + len(right) > size:
             from_tail = min(len(right) if right else size // 3, size // 3)
             left, right = (head + tail)[: size - from_tail], (head + tail)[shortened_length - from_tail :]

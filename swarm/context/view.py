@@ -247,7 +247,7 @@ class View:
             kept_from = self._builder.reset_to
             return 0 if kept_from is None else max(0, self._log.start - kept_from)
         if first_kept := self.first_kept(budget):
-            # The turn that the cut stands in must be there from its question on.
+            # The turn that contains the cut must be complete from its question on.
             oldest = groups[start] if start < len(groups) else None
             reaches = oldest is not None and oldest.seq <= first_kept and (oldest.is_user or oldest.is_system)
             return 0 if reaches else max(CHUNK, self._log.start - first_kept)
@@ -259,7 +259,7 @@ class View:
             tokens += group.tokens(counter)
             if tokens > tokens_to_fill:
                 return 0
-        # By what the records so far cost: a guess that is too low costs one more read.
+        # Estimated from the tokens of the records so far: too low a guess costs one more read.
         return CHUNK + int((tokens_to_fill - tokens) * read / max(1, tokens))
 
 

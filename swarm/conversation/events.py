@@ -23,7 +23,7 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class OutputDelta:
-    """What has come so far of an answer of a given type: JSON values, not checked yet."""
+    """The part of a typed answer that has arrived so far: unchecked JSON values."""
 
     value: Any
     agent: str
@@ -60,7 +60,7 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool call has its result; also a handoff that was refused."""
+    """A tool call has its result. Also yielded for a refused handoff."""
 
     name: str
     arguments: str
@@ -75,7 +75,7 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class HandedOver:
-    """Another agent is active now."""
+    """Another agent has become active."""
 
     source: str
     target: str
@@ -133,7 +133,7 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class TaskStarted:
-    """An agent that is used as a tool begins with a task."""
+    """An agent that is used as a tool has started a task."""
 
     task: str
     """The id of the task: the turn and a number, as in 3.1; a task that this one gives is 3.1.1."""
@@ -144,7 +144,7 @@ class TaskStarted:
 
 @dataclass(frozen=True, slots=True)
 class TaskProgress:
-    """Something has happened in a task: an event as in a turn, but for the agent that works on it."""
+    """An event of a task: the same events as in a turn, but of the agent that works on the task."""
 
     task: str
     agent: str
@@ -170,7 +170,7 @@ class TaskEnded:
 
 @dataclass(frozen=True, slots=True)
 class Steered:
-    """A message to the running turn goes along with its next request."""
+    """A message to the running turn is sent with its next request."""
 
     text: str
 
@@ -192,7 +192,7 @@ class MailReceived:
 
 @dataclass(frozen=True, slots=True)
 class PersonAwaited:
-    """The turn ended without an answer of a model: a person of an operator answers, or will."""
+    """The turn ended without a model's answer: an operator's person answers, or will answer."""
 
     operator: str
     person: str

@@ -16,8 +16,8 @@ _T = TypeVar("_T")
 class Hooks:
     """The base class of hooks: override what you need.
 
-    Return ``None`` to leave things as they are, another value to change them, or ``Denied("why")`` to refuse. What
-    ``ctx`` changes takes effect at once. An error in a hook ends the turn, as HookError.
+    Return ``None`` to change nothing, another value to change it, or ``Denied("why")`` to reject. Changes through
+    ``ctx`` take effect at once. An error in a hook ends the turn, as HookError.
     """
 
     def __init_subclass__(cls, **arguments: Any) -> None:
@@ -37,25 +37,25 @@ class Hooks:
                 raise DefinitionError(f"the hook {cls.__name__}: expected the method {name}({needed})") from None
 
     async def before_turn(self, ctx: Context[Any], text: str) -> str | Denied | None:
-        """See the user's message before the policies do; return another text, or refuse it."""
+        """See the user's message before the policies do; return another text, or reject it."""
 
     async def after_turn(self, ctx: Context[Any], answer: Answer, error: Exception | None) -> None:
-        """See the last answer of a turn that is stored, and the error that ended it, if one did."""
+        """See the last answer of a stored turn, and the error that ended it, if any."""
 
     async def before_request(self, ctx: Context[Any], request: ModelRequest) -> ModelRequest | Denied | None:
-        """See a request before it is sent; return what to send instead, or refuse it, which ends the turn."""
+        """See a request before it is sent; return the request to send instead, or reject it, which ends the turn."""
 
     async def after_request(self, ctx: Context[Any], request: ModelRequest, answer: Answer) -> Answer | Denied | None:
-        """See an answer before the user does, so that answers do not stream; return another one, or refuse it."""
+        """See an answer before the user does, so answers do not stream; return another answer, or reject it."""
 
     async def before_tool(self, ctx: Context[Any], call: ToolCall) -> ToolCall | Denied | None:
-        """See a call before the user is asked about it; return it with other arguments, or refuse it."""
+        """See a call before the user is asked about it; return it with other arguments, or reject it."""
 
     async def after_tool(self, ctx: Context[Any], call: ToolCall, result: str) -> str | Denied | None:
-        """See the result of a call before it is stored; return another one, or refuse it with all that it changed."""
+        """See the result of a call before it is stored; return another result, or reject it with its changes."""
 
     async def before_handoff(self, ctx: Context[Any], target: str) -> str | Denied | None:
-        """See the agent that is handed over to; return another one, or refuse."""
+        """See the agent to hand over to; return another agent, or reject the handoff."""
 
     async def after_handoff(self, ctx: Context[Any], source: str) -> None:
         """See that the active agent has taken over from ``source``."""

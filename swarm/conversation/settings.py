@@ -56,7 +56,7 @@ _EXPECTED = {
 @explained
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """Bounds, lifetimes and parameters. Times are in seconds, sizes in tokens."""
+    """Limits, lifetimes and parameters. Times are in seconds, sizes in tokens."""
 
     context_window: int | None = None
     """The context window; overrides that of the model."""
@@ -118,7 +118,7 @@ class SessionSettings:
                     )
 
     def asks_about_guess(self, tool: str, can_ask: bool) -> bool:
-        """Tell whether a call of ``tool`` that the model wrote as text needs approval, though the tool does not."""
+        """Return whether a call of ``tool`` that the model wrote as text needs approval, although the tool does not."""
         if any(fnmatchcase(tool, pattern) for pattern in self.approve):
             return False
         return self.rescue_confirm == "always" or (self.rescue_confirm == "ask" and can_ask)

@@ -163,7 +163,7 @@ class Trace:
         except BaseException as error:
             span.set_attribute("error.type", type(error).__name__)
             if isinstance(error, Exception):
-                # The message may hold what the user or the model wrote.
+                # The message may contain text of the user or the model.
                 span.set_status(Status(StatusCode.ERROR, str(error) if self._tracing.content else None))
             raise
         finally:

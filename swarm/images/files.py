@@ -10,7 +10,7 @@ from swarmchat.swarm.images.header import Header, read_header
 from swarmchat.swarm.images.parts import data_of, url_of
 
 MAX_FILE = 20_000_000
-"""The largest file of an image, in bytes: what OpenAI's API took at first."""
+"""The largest image file in bytes: the original limit of OpenAI's API."""
 MAX_SENT = 4_000_000
 """The most bytes of an image that is sent: Groq takes 4 MB, Anthropic 5."""
 MAX_SIDE = 2048
@@ -28,7 +28,7 @@ DETAILS = ("low", "high", "auto")
 def image_file(path: str | Path, *, detail: str | None = None, name: str | None = None) -> dict[str, Any]:
     """Return the image in a file as a content part for ``Session.ask``. Raises ImageError.
 
-    ``detail`` is what the chat API calls so: low, high or auto. ``name`` is what the file is called in the log.
+    ``detail`` is the field of the chat API: low, high or auto. ``name`` is the file's name in the log.
     """
     path = Path(path)
     try:
@@ -84,7 +84,7 @@ def check_total(parts: Sequence[Mapping[str, Any]]) -> None:
 
 
 def facts(data: bytes, header: Header, name: str) -> dict[str, Any]:
-    """Return what the log tells of an image besides its data."""
+    """Return the fields of an image in the log, without its data."""
     named = {"name": name} if name else {}
     return {**named, "type": header.type, "bytes": len(data), "width": header.width, "height": header.height}
 

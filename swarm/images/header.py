@@ -65,7 +65,7 @@ def read_header(data: bytes) -> Header:
 
 
 def kind_of(data: bytes) -> str | None:
-    """Return what a file that is no text and no accepted image is, as an error names it; ``None`` if unknown."""
+    """Return the type of a file that is neither text nor an accepted image, for errors; ``None`` if unknown."""
     if data[:4] == b"RIFF":
         return "an audio or video file"
     if data[4:8] == b"ftyp":

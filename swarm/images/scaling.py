@@ -43,7 +43,7 @@ def checked(data: bytes, side: int, size: int) -> bytes:
             image.thumbnail((side, side), reducing_gap=_DECODED)
             ImageOps.exif_transpose(image, in_place=True)
     except Exception as error:
-        # Each format's plugin raises errors of its own.
+        # Each format's plugin raises its own errors.
         raise ImageError(f"the image is damaged: {error}; open and save it again") from error
     while True:
         smaller = _encoded(image, is_photo, size)

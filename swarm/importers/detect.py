@@ -25,7 +25,7 @@ _SQLITE = b"SQLite format 3\x00"
 
 @dataclass(frozen=True)
 class Transcript:
-    """A file that was read: its format, its sessions, and remarks on it."""
+    """A file of sessions: its format, its sessions, and notes on it."""
 
     format: str
     sessions: Sequence[SessionSnapshot]
@@ -36,8 +36,8 @@ class Transcript:
 def open_transcript(path: Path, client: str, format: str | None = None) -> Iterator[Transcript]:  # noqa: A002 - its name
     """Read the file at ``path`` as sessions of ``client``. ``format`` is one of FORMATS; ``None``: detect it.
 
-    All of it is checked now; its sessions can be read until the context ends. Raises TranscriptError, which names the
-    line, what is wrong, and what was expected.
+    The whole file is checked at once; its sessions can be read until the context ends. Raises TranscriptError, which
+    names the line, what is wrong, and what was expected.
     """
     name = str(path)
     try:

@@ -56,7 +56,7 @@ def parse_json(line: Line, name: str) -> Any:
 
 
 def not_json(line: Line, error: Exception) -> str:
-    """Return what is wrong with a line that is not JSON."""
+    """Return the fault of a line that is not JSON."""
     if not line.complete:
         return f"it is the last line and ends after {len(line.data):,} bytes, expected a complete JSON object"
     if isinstance(error, NestingError):

@@ -38,7 +38,7 @@ FIELDS: Mapping[str, Mapping[str, _Check]] = {
     "undo": {"from": _NUMBER, "to": _NUMBER},
     "redo": {"from": _NUMBER, "to": _NUMBER},
 }
-"""Fields that the program reads: a check of the value, and what it expects, by type of record and name."""
+"""Fields that the program reads: a check of the value, and the expectation in words, by record type and name."""
 
 _ROLES = {
     "system": ("system", "developer"),
@@ -101,7 +101,7 @@ def find_logs(file: BinaryIO, name: str, fallback: str) -> list[SessionSnapshot]
 
 
 def record_problem(record: Record, position: int) -> str | None:
-    """Return what is wrong with a record at ``position`` in its log; ``None`` if nothing is."""
+    """Return the fault of a record at ``position`` in its log; ``None`` if it is valid."""
     if record.seq != position:
         return f"'seq' is {record.seq}, expected {position}: a record is missing, doubled or out of order"
     if record.turn < 0:
@@ -140,7 +140,7 @@ def _begins(line: Line, current: _Section) -> bool:
 
 
 def _session(file: BinaryIO, name: str, section: _Section, fallback: str) -> SessionSnapshot:
-    """Return the session in ``section``. Its lines are read again when needed, and compared with what was checked."""
+    """Return the session in ``section``. Its lines are read again when needed, and compared with the checked ones."""
     summary = section.summary
     digest = section.digest.hexdigest()
 

@@ -76,7 +76,7 @@ def made_session(
     fill: Callable[[RecordMaker], Iterable[bytes]],
     model: str = "",
 ) -> SessionSnapshot:
-    """Return the session whose records ``fill`` makes. ``content`` is what its digest is made from.
+    """Return the session whose records ``fill`` creates. Its digest is computed from ``content``.
 
     Makes all records once, so that any mistake is reported now.
     """
@@ -99,7 +99,7 @@ def made_session(
 
 
 def message_problem(message: object) -> str | None:
-    """Return what is wrong with a chat message, and what was expected; ``None`` if it is valid or can be repaired."""
+    """Return the fault of a chat message, and what was expected; ``None`` if it is valid or can be repaired."""
     if not isinstance(message, dict):
         return f"is {_described(message)}, expected an object"
     # Not in the dict itself: a role of others may be a list, which has no hash.

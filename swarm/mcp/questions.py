@@ -159,7 +159,7 @@ class Questions:
         spoken = [(str(each.role), "\n".join(map(block_text, each.content_as_list))) for each in params.messages]
         if params.system_prompt:
             spoken.insert(0, ("system", params.system_prompt))
-        # The model must not see what the user cannot.
+        # The model must not see anything that the user cannot see.
         messages = [{"role": role, "content": visible(text, limit=10**9)} for role, text in spoken]
         if self._server.sampling == "ask":
             shown = "\n".join(f"{each['role']}: {visible(each['content'], _MESSAGE // 2)}" for each in messages)

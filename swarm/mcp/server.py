@@ -17,7 +17,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 @dataclass(frozen=True)
 class McpServer:
-    """An MCP server. Its tools are called ``NAME/TOOL``; an agent takes them with ``tools=["NAME/*"]``.
+    """An MCP server. Its tools are called ``NAME/TOOL``; an agent gets them with ``tools=["NAME/*"]``.
 
     It has either a ``command``, which is started with ``args``, or a ``url``. In these, in ``env``, in ``headers``, and
     in ``client_id`` and ``client_secret``, ``${VARIABLE}`` and ``${VARIABLE:-default}`` stand for variables of the
@@ -78,7 +78,7 @@ class McpServer:
 
     @property
     def has_authorization(self) -> bool:
-        """Whether its headers say who asks, so that no login is needed."""
+        """Whether its headers contain an authorization, so that no login is needed."""
         return any(name.lower() == "authorization" for name in self.headers)
 
     def expanded(self, text: str, environment: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ _MAX_ENTRIES = 1000
 """How many entries of one list are looked at."""
 
 for _name in ("mcp", "client"):
-    # Without a handler, Python would print what the SDK logs on the terminal.
+    # Without a handler, Python would print the SDK's log on the terminal.
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
@@ -135,7 +135,7 @@ class CheckedMessages:
         from mcp_types.methods import parse_server_result
         from pydantic import ValidationError
 
-        # The SDK itself says what is wrong with the version, or with a list that the version does not have.
+        # The SDK itself reports a wrong version, or a list that the version does not have.
         with suppress(KeyError, RuntimeError):
             try:
                 parse_server_result(method, self._version(), result)

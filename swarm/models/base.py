@@ -128,7 +128,7 @@ class ModelRequest:
         return [dict(self.filled(message)) for message in messages] if data else [*messages]
 
     def filled(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return one of the messages with the data of its images, as the chat API takes them."""
+        """Return one of the messages with the data of its images, as the chat API expects them."""
         if not isinstance(message.get("content"), list):
             return message
         # Loaded with the first image.
@@ -182,7 +182,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Adapted:
-    """The server refused the form of the request; from now on, another form is used."""
+    """The server rejected the form of the request; another form is used from now on."""
 
     name: str
     """Name of the adaptation."""
@@ -192,7 +192,7 @@ class Adapted:
 
 @dataclass(frozen=True, slots=True)
 class FellBack:
-    """Another model answers this request, because the server of the first one is down or too busy."""
+    """A fallback model answers this request, because the first model's server is down or too busy."""
 
     model: str
     """Name of the model that answers."""
@@ -271,7 +271,7 @@ class PreloadableModel(Model, Protocol):
 
 @runtime_checkable
 class DiscoverableModel(Model, Protocol):
-    """A model whose server can tell what it is."""
+    """A model whose server can report facts about it."""
 
     facts: ServerFacts
     """What the server reported."""

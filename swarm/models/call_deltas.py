@@ -128,7 +128,7 @@ class ToolCallDeltas:
         self._latest: dict[tuple[int | None, str], _Call] = {}
         """The latest call of each index and id; with an empty id, the latest of the index."""
         self.size = 0
-        """Characters of all names, ids, arguments and other fields that came, and what the calls count besides."""
+        """Characters of all names, ids, arguments and other fields so far, plus the fixed amount per call."""
         self.echoes: dict[str, Mapping[str, Any]] = {}
         """Fields of the provider's own, by the ids of the finished calls."""
 

@@ -40,14 +40,14 @@ class OpenAIModel:
 
     ``base_url``: the address with its version path; ``None``: OpenAI's. ``api_key``: ``None`` for servers that need no
     key; OpenAI's address then raises ModelAuthError without a request. ``served_as``: the name that the server knows,
-    if it is not ``name``. ``headers`` and ``query`` are added to each request. ``context_window``: in tokens;
-    ``None``: what the server tells, or what is known of the model's name. ``timeout``: seconds without a byte from the
-    server, also before the first one. ``connect_timeout``: seconds to connect. ``max_retries``: retries after temporary
-    failures, as long as no text has come. ``max_answer``: the most characters of an answer, and bytes of a line.
-    ``max_answer_time``: the most seconds from a request to the end of its answer.
-    ``adaptations``: what servers were found to demand; ``None``: nothing yet.
-    ``demands``: names of adaptations that this server is known to demand. ``sleep`` and ``jitter``: see
-    ``OpenAIServer``. Raises DefinitionError unless ``base_url`` is an HTTP address.
+    if it is not ``name``. ``headers`` and ``query`` are added to each request. ``context_window``: in tokens; ``None``:
+    the value that the server reports, or the known value for the model's name. ``timeout``: seconds without a byte from
+    the server, also before the first one. ``connect_timeout``: seconds to connect. ``max_retries``: retries after
+    temporary failures, as long as no text has arrived. ``max_answer``: the largest answer in characters, and line in
+    bytes. ``max_answer_time``: the longest time in seconds from a request to the end of its answer. ``adaptations``:
+    the learned adaptations of servers; ``None``: none yet. ``demands``: names of adaptations that this server is known
+    to need. ``sleep`` and ``jitter``: see ``OpenAIServer``. Raises DefinitionError unless ``base_url`` is an HTTP
+    address.
 
     The openai package is imported by the first request or by ``warm_up()``. It reads organisation, project and
     proxies from the environment.
@@ -122,7 +122,7 @@ class OpenAIModel:
 
     @property
     def adaptations(self) -> Mapping[str, str]:
-        """What the server was found to demand of requests for this model: names, with what is done for each."""
+        """The learned adaptations of requests for this model: names, with the effect of each."""
         return {name: describe(name) for name in self._adaptations()}
 
     def _adaptations(self) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ class OpenAIModel:
         return "/v1" if VERSION_PATH in self._adaptations() else ""
 
     def _learn(self) -> None:
-        """Remember what helped."""
+        """Remember the adaptation that helped."""
         for name in self._tried:
             self._learned.add(self.address, self.served_as, name)
         self._tried = ()
@@ -141,8 +141,8 @@ class OpenAIModel:
     async def discover(self) -> None:
         """Ask a server for the model's real window, once, unless it is given.
 
-        Sets ``facts``. No answer, or a wrong one, is no error: the first request will tell. A server that is still
-        loading its model is asked again by the next call.
+        Sets ``facts``. A missing or invalid reply is not an error: the first request will show any problem. A server
+        that is still loading its model is asked again by the next call.
         """
         if self._discovered or self._context_window is not None:
             return
@@ -168,7 +168,7 @@ class OpenAIModel:
 
         Raises ModelUnavailable, ModelBusy, ModelAuthError, ModelNotFound, ModelRefused and ContextTooLong. Temporary
         failures (connection, timeout, 408, 409, 429, 5xx) are yielded as Retry events while attempts are left and no
-        text has come. No message contains the API key.
+        text has arrived. No message contains the API key.
         """
         self._server.check_key()
         self._server.version_path = self._version_path()

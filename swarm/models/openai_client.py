@@ -48,7 +48,7 @@ _DROPPED = ("RemoteProtocolError", "ReadError", "WriteError")
 _SECRET = re.compile("auth|key|token|secret|pass|cookie", re.IGNORECASE)
 """Names of headers and parameters whose values no message may contain."""
 _LOADING_RETRIES = 300
-"""A large model may take minutes to load; each of these retries waits a second, or what the server asks for."""
+"""A large model may take minutes to load; each of these retries waits a second, or as long as the server asks."""
 
 
 def _split_address(base_url: str) -> tuple[str, dict[str, str]]:
@@ -132,7 +132,7 @@ class OpenAIServer:
                     # No proxy is needed to reach this machine. Certificates may be: Python itself reads SSL_CERT_FILE.
                     trust_env=not self.is_local,
                     verify=self._trust(encrypted=bool(proxy) or self._is_https),
-                    # A redirect would take the conversation and the key to an address that nobody chose.
+                    # A redirect would take the conversation and the key to an address that the user did not choose.
                     follow_redirects=False,
                 )
             except (ImportError, OSError, ValueError) as error:
@@ -287,7 +287,7 @@ class OpenAIServer:
         return response.content
 
     async def read(self, url: str, seconds: float = 2.0) -> bytes | None:
-        """Return what ``GET url``, an address of this server, answers within ``seconds``; nothing if it fails.
+        """Return the reply to ``GET url``, an address of this server, within ``seconds``; nothing if it fails.
 
         ``None``: the server is still loading its model.
         """

@@ -35,7 +35,7 @@ _FINISH = lazy_pattern(r"stop|length|tool_calls|function_call|content_filter|mal
 
 
 class ResponseReader:
-    """Reads responses, and tells what ended them.
+    """Reads responses, and reports why they ended.
 
     ``max_answer``: the most bytes of a line or of a body. ``max_answer_time``: the most seconds until its end.
     """

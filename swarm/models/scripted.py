@@ -26,7 +26,7 @@ def word_pieces(text: str) -> list[str]:
 class ScriptedModel:
     """Answers each request with the next of ``steps``, and records it in ``requests``.
 
-    ``steps`` may be a mapping with the steps of each agent by its name, for agents that work side by side.
+    ``steps`` may be a mapping with the steps of each agent by its name, for agents that work in parallel.
     Texts are streamed word by word. In a list of events, a str means a TextChunk, and an Exception is raised in its
     place. If the list does not end with an Answer, one with its text and calls is added. A call without an id gets one.
     """

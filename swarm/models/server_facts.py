@@ -21,7 +21,7 @@ def is_model_name(value: object) -> TypeGuard[str]:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What is known of a model; ``None`` for what the server does not tell."""
+    """Known facts about a model; ``None`` for those that the server does not report."""
 
     window: int | None = None
     """Context window in tokens."""
@@ -30,7 +30,7 @@ class ServerFacts:
 
 
 def facts_in_models(body: bytes, model: str) -> ServerFacts:
-    """Return what ``GET /models`` tells of ``model``, or of the only model in the list."""
+    """Return the facts in ``GET /models`` about ``model``, or about the only model in the list."""
     answer = _decoded(body)
     entries = answer.get("data") if isinstance(answer, dict) else answer
     entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
@@ -40,7 +40,7 @@ def facts_in_models(body: bytes, model: str) -> ServerFacts:
 
 
 def facts_in_props(body: bytes) -> ServerFacts:
-    """Return what ``GET /props`` of llama.cpp tells: the window of one slot, and the abilities of the template."""
+    """Return the facts in llama.cpp's ``GET /props``: the window of one slot, and the abilities of the template."""
     answer = _decoded(body)
     if not isinstance(answer, dict):
         return ServerFacts()

@@ -146,16 +146,16 @@ class AnswerDeltas:
 
     @property
     def size(self) -> int:
-        """Characters of the answer so far: text, reasoning, tool calls, and what goes back to the server."""
+        """Characters of the answer so far: text, reasoning, tool calls, and data to send back to the server."""
         return self._size + self._calls.size
 
     @property
     def finished(self) -> bool:
-        """Whether the server has said why the answer ends; what follows is only usage."""
+        """Whether the server has given the finish reason; only usage may follow."""
         return bool(self._finish)
 
     def add(self, event: Mapping[str, Any]) -> Iterator[TextChunk | ReasoningChunk]:
-        """Take one ``chat.completion.chunk`` (or ``chat.completion``) and yield what it adds to the answer."""
+        """Take one ``chat.completion.chunk`` (or ``chat.completion``) and yield its additions to the answer."""
         self._model = self._model or _text(event.get("model"))[:_LONGEST_WORD]
         usage = event.get("usage")
         self._usage = _figures(usage) or self._usage
@@ -193,7 +193,7 @@ class AnswerDeltas:
         )
 
     def _echo(self, server: str, *, has_calls: bool) -> Mapping[str, Any] | None:
-        """Return what goes back to ``server`` with this answer; calls at least say whose ids they have."""
+        """Return the data to send back to ``server`` with this answer; calls have at least the origin of their ids."""
         fields = {name: field.value() for name, field in self._fields.items()}
         echo = {"reasoning_field": self._reasoning_field, "fields": fields, "calls": self._calls.echoes}
         echo = {name: value for name, value in echo.items() if value}

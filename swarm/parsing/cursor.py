@@ -11,7 +11,7 @@ from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, parse_loose
 from swarmchat.swarm.tools.toolset import Toolset
 
 _SPACE = lazy_pattern(r"\s*+")
-# Brackets too many, or those that the whole call stands in: only before a gap or a mark.
+# Surplus brackets, or brackets around the whole call: only before a gap or a mark.
 _STRAY = lazy_pattern(r"[)}\]>]{1,3}(?=[\s<\[]|\Z)")
 _STRAY_START = lazy_pattern(r"[)}\]>]{1,3}\Z")
 _CUT_CLOSER = lazy_pattern(r"(?:</?[\w|｜▁:]{0,40}|\[/?[A-Z_]{0,20})\Z")

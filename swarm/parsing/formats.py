@@ -93,7 +93,7 @@ RESULTS: dict[str, str] = {
 
 _GAP = r"(?:[▁_ ]|\\_)"
 
-# What stands between a name and its arguments.
+# Text between a name and its arguments.
 SEPARATOR = rf"<[｜|]tool{_GAP}sep[｜|]>"
 
 # What may stand between a mark and its call, beside white space.
@@ -133,7 +133,7 @@ THOUGHTS: dict[str, str] = {
     "<|channel>thought": "<channel|>",  # Gemma 4
 }
 
-# Harmony, of gpt-oss: a message's header, and what ends its body.
+# Harmony, of gpt-oss: a message's header, and the end of its body.
 HARMONY = "<|channel|>"
 
 HARMONY_HEADER = lazy_pattern(
@@ -166,7 +166,7 @@ OWN_ROLES = "<|assistant|> <|Assistant|> <｜Assistant｜> <|CHATBOT_TOKEN|>".sp
 
 OTHER_ROLES = "<|user|> <|User|> <｜User｜> <|USER_TOKEN|> <|system|> <|SYSTEM_TOKEN|> <|observation|> [INST]".split()
 
-# Functionary's mark before what is for the user.
+# Functionary's mark before text for the user.
 OWN_ROLES.append(functionary("all"))
 
 # Where a thought ends whose beginning the chat template wrote, and the server took away.
@@ -194,7 +194,7 @@ OTHER_TURN = lazy_pattern(r"(?:user|assistant|system|tool|human|model)[ \t]{0,3}
 
 OTHER_TURN_START = lazy_pattern(r"[a-z]{0,9}[ \t]{0,3}:?[ \t]{0,3}\r?\Z")
 
-# A line of Python, and what is the same in other languages; not what also begins a sentence.
+# A line of Python, or of a language with the same syntax; not a line that could also start a sentence.
 STATEMENT = lazy_pattern(
     r"""\s*(?:import\s\w|from\s[\w.]+\simport\s|(?:async\s)?def\s\w+\(|class\s\w+.*:\s*\Z|(?:if|elif|while)\s.*:\s*\Z
     |for\s[\w,\s]+\sin\s.*:\s*\Z|(?:else|try|finally):\s*\Z|except\b.*:\s*\Z|with\s.*\sas\s\w+:\s*\Z|(?:const|let|var)\s\w+\s*=
@@ -208,7 +208,7 @@ _HINT = 4
 _LEAST_MARK = 6
 """Characters of an opener by which it is known when the text ends in it."""
 
-# What a line that is a bare call may begin with, besides a name.
+# Possible starts of a line with a bare call, besides a name.
 _LINE_WORDS = (
     "action **action *action assistant commentary analysis to= json tool function name calls command execute invoke run"
     " api default_api namespace print using use thought question **tool **call **function **name"

@@ -125,7 +125,7 @@ class Journal:
             self._renewal.start()
 
     async def close(self) -> None:
-        """Store what is still unsaved, if the backend takes it now, and release the lease."""
+        """Store unsaved records, if the backend is available now, and release the lease."""
         try:
             if self.unsaved and self.in_doubt:
                 await self.settle_doubt()
@@ -186,7 +186,7 @@ class Journal:
     async def commit(
         self, batch: Batch | None = None, changes: ChangeSet | None = None, *, keep: bool = False, model: str = ""
     ) -> list[Record]:
-        """Append the records of ``batch``, and one for each of ``changes``, in one commit; return what was appended.
+        """Append the records of ``batch``, and one for each of ``changes``, in one commit; return the appended records.
 
         With ``keep``, records that cannot be stored wait for the next commit. A cancellation waits until the outcome is
         known. Raises SessionBusy when another process continued the session, and the backend's errors.
@@ -355,7 +355,7 @@ class Journal:
 
     def _updated_info(self, records: Sequence[Record], model: str) -> SessionInfo:
         info = reduce(SessionInfo.after, records, self.info)
-        # Not the model of an agent that has one of its own.
+        # Not the model of an agent that has its own.
         info = replace(info, updated=timestamp(self.now()), model=model or self.info.model)
         has_answered = any(record.type == "assistant" for record in records)
         return info.resumed_with(self.resume_with, info.model) if has_answered else info

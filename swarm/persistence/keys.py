@@ -57,7 +57,7 @@ def session_index(client: str, session: str) -> str:
 
 
 def owned(client: str | None) -> str:
-    """Return the prefix of a client's keys, except bans and presence; ``None`` for what all clients share."""
+    """Return the prefix of a client's keys, except bans and presence; ``None`` for data that all clients share."""
     # No escaped name starts with ~.
     return f"{ROOT}{{{'~shared' if client is None else escape(client)}}}:"
 
@@ -151,7 +151,7 @@ def storage_changes(client: str | None, path: str) -> str:
 
 
 def storage_manifest(client: str | None, path: str) -> str:
-    """Return the key of what a storage remembers of its definition."""
+    """Return the key of a storage's manifest, which describes its definition."""
     return f"{owned(client)}storage-manifest:{path}"
 
 

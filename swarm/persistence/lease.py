@@ -24,7 +24,7 @@ from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.session_index import SessionInfo
 
 _UNFINISHED = "unfinished:"
-"""Prefix of the machine of a holder whose lease is to outlive its process."""
+"""Prefix of the machine of a holder whose lease must outlive its process."""
 
 
 @dataclass(frozen=True, slots=True)

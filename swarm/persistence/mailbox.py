@@ -28,12 +28,12 @@ _ATTEMPTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A message from outside of a session."""
+    """A message to a session from outside."""
 
     id: str
     text: str
     sender: str
-    """Who or what sent it; may be empty."""
+    """The sender; may be empty."""
     agent: str | None
     """The agent that it is for; ``None`` for the one that is active when it arrives."""
     wake: bool
@@ -50,7 +50,7 @@ class Mail:
         return encode_json(asdict(self))
 
     def to_message(self) -> dict[str, Any]:
-        """Return the chat message that the agent sees: in plain words, as no API has a role for it."""
+        """Return the message that the agent sees: a user message in plain words, as no API has a role for it."""
         if self.act:
             return {"role": "user", "content": operator_text(self.act, self.sender, self.text)}
         sender = f", from {self.sender}" if self.sender else ""
@@ -83,7 +83,7 @@ def new_act(
 
 
 def operator_text(act: str, person: str, text: str) -> str:
-    """Return what agents read of an act of an operator. The words are no notation that a model would copy."""
+    """Return the text that agents see of an operator's act: plain words, not a notation that a model would copy."""
     match act:
         case "joined":
             return f"{person}, a person, has joined this conversation and answers the user from here on."

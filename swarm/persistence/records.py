@@ -67,9 +67,9 @@ _OF_TASK = ("task", "n", "entry", "via")
 class Record:
     """One entry of the log.
 
-    ``seq`` counts the records of a session from 0 and ``turn`` its user messages from 1; turn 0 is what comes
-    before the first, and messages from outside. ``ts`` is UTC, ISO 8601 with milliseconds. ``data`` holds the fields
-    of this type.
+    ``seq`` counts the records of a session from 0 and ``turn`` its user messages from 1; records before the first
+    message, and messages from outside, have turn 0. ``ts`` is UTC, ISO 8601 with milliseconds. ``data`` holds the
+    fields of this type.
     """
 
     type: RecordType
@@ -105,22 +105,22 @@ class Record:
 
     @property
     def is_apart(self) -> bool:
-        """Whether the record may stand between any others, and no undo hides it: it is not about the user's turns."""
+        """Whether the record is independent of the user's turns: it may be between any others, and no undo hides it."""
         return self.type in APART or self.is_background
 
     @property
     def is_for_all(self) -> bool:
-        """Whether a ``mail`` record is for all agents: what an operator did, or what arrived while one answered."""
+        """Whether a ``mail`` record is for all agents: an operator's action, or a message that arrived during one."""
         return "act" in self.data or "later" in self.data
 
     @property
     def is_background(self) -> bool:
-        """Whether a task in the background has stored it, or the user has started one: beside all turns."""
+        """Whether the record belongs to a background task, outside all turns."""
         return self.turn == 0 and self.task != ""
 
     @property
     def of_task(self) -> "Record | None":
-        """The record inside a ``task`` record, with its number in the task; ``None`` if this is no such record."""
+        """The record inside a ``task`` record, with its number in the task; ``None`` for any other record."""
         entry, number = self.data.get("entry"), self.data.get("n")
         if self.type != "task" or not isinstance(entry, str) or type(number) is not int:
             return None
@@ -132,13 +132,13 @@ class Record:
     def in_task(self, task: str, call: str) -> "Record":
         """Return the ``task`` record that holds this one, as a record of ``task``.
 
-        ``call`` gave the task to the agent; it is empty for a task in the background.
+        ``call`` started the task; it is empty for a background task.
         """
         about = {"task": task, "n": self.seq, "entry": self.type, **({"via": call} if call and not self.seq else {})}
         return Record("task", self.seq, self.turn, self.ts, self.agent, {**about, **self.data})
 
     def text(self, name: str) -> str:
-        """Return the field ``name`` as valid Unicode; empty if it is missing or no text."""
+        """Return the field ``name`` as valid Unicode; empty if it is missing or not text."""
         value = self.data.get(name)
         return clean_text(value) if isinstance(value, str) else ""
 

@@ -18,7 +18,7 @@ _TITLE = 60
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """An entry of the list: facts about a session that need no look at its log. Times are as in records."""
+    """An entry of the list: facts about a session that can be read without its log. Times are as in records."""
 
     id: str
     name: str
@@ -142,12 +142,12 @@ async def list_sessions(backend: Backend, client: str) -> list[SessionInfo]:
 
 
 async def count_entries(backend: Backend, client: str) -> int:
-    """Return how many sessions of ``client`` there are with those whose entries cannot be read."""
+    """Return the number of sessions of ``client``, including unreadable entries."""
     return sum([1 async for _ in backend.scan(keys.sessions(client))])
 
 
 async def find_session(backend: Backend, client: str, name: str) -> SessionInfo | None:
-    """Return the session of ``client`` whose id is ``name``, or else whose name is."""
+    """Return the session of ``client`` with the id ``name``, or otherwise with this name."""
     value = await backend.get(keys.session_index(client, name))
     if value is not None and (info := _parse(value)):
         return info

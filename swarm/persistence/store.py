@@ -125,7 +125,7 @@ REDIS_LIFETIMES = Lifetimes(session=24 * 3600, embedding=7 * 24 * 3600)
 
 @dataclass(frozen=True)
 class Store:
-    """A backend, and what is to be committed to it later.
+    """A backend, and writes to commit to it later.
 
     Without ``changes``, changes are committed at once. With it they are staged there, reads through this store include
     them, and the creator of the store commits them.

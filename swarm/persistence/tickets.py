@@ -154,7 +154,7 @@ def _parse_index(stored: bytes | None) -> list[_Reference]:
 
 
 async def _change_index(backend: Backend, swarm: str, change: Callable[[list[_Reference]], list[_Reference]]) -> None:
-    """Replace the index by what ``change`` returns for it, as often as others are faster."""
+    """Replace the index by ``change(index)``; repeat while other processes are faster."""
     key = keys.ticket_index(swarm)
     for _ in range(_ATTEMPTS):
         stored = await backend.get(key)

@@ -14,8 +14,8 @@ from swarmchat.swarm.persistence.store import Store
 class PersistMemory:
     """The memory of one client in the swarms with ``scope``: a JSON object.
 
-    Until it is changed, it is the memory that the client had when all swarms shared one. ``recorded_as``: the name in
-    records of its changes.
+    Until it is changed, it is the memory from before each swarm had its own. ``recorded_as``: the name in records of
+    its changes.
     """
 
     def __init__(self, store: Store, client: str, scope: str, recorded_as: str = "") -> None:

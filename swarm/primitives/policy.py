@@ -32,7 +32,7 @@ _RULE = Expected("a regular expression, a list of words, or a function of the te
 @explained
 @dataclass(frozen=True)
 class Policy:
-    """Rejects texts and, if ``ban`` is set, bans the client. Raises DefinitionError if it is defined wrongly."""
+    """Rejects texts and, if ``ban`` is set, bans the client. Raises DefinitionError if it is invalid."""
 
     name: str
     reject_input: Rule | None = None
@@ -101,7 +101,7 @@ class PersistPolicy:
         self._normalize = normalize
 
     async def ban(self, client: str, why: str, since: str, seconds: float | None = None) -> Ban:
-        """Ban ``client`` for ``seconds`` from now, ``since``; ``None``: for as long as the store keeps bans."""
+        """Ban ``client`` for ``seconds`` from ``since``; ``None``: for as long as the store keeps bans."""
         lifetime = self._store.lifetimes.ban if seconds is None else seconds
         until = None if lifetime is None else _later(since, lifetime)
         ban = Ban(client, self._policy, why, since, until)

@@ -121,7 +121,7 @@ class State(Generic[T]):
         return encoded
 
     def decode(self, stored: bytes) -> T:
-        """Return the value that is ``stored``. Raises StateError if it does not fit the type."""
+        """Return the value of the JSON ``stored``. Raises StateError if it does not fit the type."""
         from pydantic import ValidationError
 
         try:
@@ -143,7 +143,7 @@ def _is_name(name: object) -> bool:
 def computed(*of: State[Any] | str) -> Callable[[Callable[..., T]], State[T]]:
     """Turn a function of the values of the states ``of``, async or not, into a state: ``@computed(basket, prices)``.
 
-    Its name is that of the function, its type the annotation of what that returns. Raises DefinitionError without one.
+    Its name is the function's, its type the function's return annotation. Raises DefinitionError if that is missing.
     """
 
     def make(function: Callable[..., T]) -> State[T]:
@@ -167,8 +167,8 @@ def computed(*of: State[Any] | str) -> Callable[[Callable[..., T]], State[T]]:
 class PersistState(Generic[T]):
     """The value of one state: of one session, or shared by all sessions with a swarm.
 
-    ``others`` finds the states that a computed one needs. ``scope`` is that of the swarm; ``name`` is what the session
-    calls the state, by default as its definition does.
+    ``others`` finds the states that a computed one needs. ``scope`` is the swarm's; ``name`` is the state's name in the
+    session, by default that of its definition.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class PersistState(Generic[T]):
             self._key, self._ttl = keys.shared_state(definition.name, scope), store.lifetimes.storage
         else:
             self._key, self._ttl = keys.session_state(client, session, name), store.lifetimes.session
-        # As with storages: a session's log does not mention what belongs to all.
+        # As with storages: a session's log does not mention shared data.
         self._recorded_as: tuple[RecordType, str] | None = None if definition.shared else ("state", name)
 
     async def get(self) -> T:
@@ -203,11 +203,11 @@ class PersistState(Generic[T]):
         return await call_hook(f"the computed state {definition.name!r}", definition.compute, *values)
 
     async def set(self, value: T) -> T:
-        """Store ``value`` as the reducers return it; return that."""
+        """Pass ``value`` through the reducers, store the result and return it."""
         return await self.update(lambda old: value)
 
     async def update(self, change: Callable[[T], T]) -> T:
-        """Store what ``change`` returns for the current value; return it.
+        """Store the result of ``change(current value)``, and return it.
 
         Concurrent updates by tools and processes happen one after another, and none is lost: ``change`` may be called
         again with a newer value, so it must have no side effects. Raises StateError, and the errors of ``change`` and

@@ -42,12 +42,12 @@ class ProbeBudget:
         self.requests += 1
 
     def check_answer(self, request: ModelRequest, characters: int) -> None:
-        """Raise BudgetSpent if an answer that has ``characters`` so far uses up what is left."""
+        """Raise BudgetSpent if an answer of ``characters`` so far uses up the remaining budget."""
         if self.tokens + self._expected(request) + characters // 4 > MOST_TOKENS:
             raise BudgetSpent(self.spent)
 
     def end(self, request: ModelRequest, prompt: int, answer: int, characters: int) -> None:
-        """Add what a request has cost; ``prompt`` and ``answer`` are the server's counts, 0 without one."""
+        """Add the tokens of a request; ``prompt`` and ``answer`` are the server's counts, 0 if missing."""
         own = _estimate(request)
         self._longest_answer = max(self._longest_answer, answer or characters // 4)
         if prompt:

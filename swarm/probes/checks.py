@@ -273,7 +273,7 @@ def _no_parameters(transcript: ProbeTranscript) -> ProbeFinding:
     calls = transcript.calls(tool="door-code")
     if not calls:
         return _without_call(transcript, "door-code", "door_code")
-    # As the model wrote them: the rescue leaves out what the tool does not take.
+    # As the model wrote them: the rescue drops arguments that the tool does not accept.
     written = [call.arguments for reply in transcript.replies if reply.answer for call in reply.answer.tool_calls]
     seen = next((text.strip() for text in written if text.strip() not in ("", "{}")), "")
     successful = any(call.status == "ok" for call in calls)

@@ -112,7 +112,7 @@ _FOREIGN = Answer(
     ),
     "tool_calls",
 )
-"""Calls with long ids, and without what some servers attach to their own."""
+"""Calls with long ids, and without the data that some servers attach to their own calls."""
 
 
 def exchanges() -> list[ProbeExchange]:

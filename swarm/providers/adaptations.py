@@ -194,11 +194,11 @@ _REFUSES_PARAMETER = (
 )
 _MAX_TEXT = 4_000
 VERSION_PATH = "version-path"
-"""The adaptation to a base URL without the version: not learned from a refusal, but from what answers there."""
+"""The adaptation to a base URL without a version, learned from a wrong reply instead of a rejection."""
 
 
 def describe(name: str) -> str:
-    """Return what the adaptation ``name`` does, as the user reads it."""
+    """Return the effect of the adaptation ``name``, as shown to the user."""
     if name.startswith(_DROPPED):
         return f"{name.removeprefix(_DROPPED)} is not sent"
     if name == VERSION_PATH:
@@ -247,7 +247,7 @@ def learn(
 
 
 def _applies(name: str, body: Mapping[str, Any]) -> bool:
-    """Whether the request has what the adaptation would change."""
+    """Whether the request has a part that the adaptation would change."""
     match name:
         case "no-response-format":
             return demands_output(body)
@@ -309,10 +309,10 @@ def apply_adaptations(adaptations: Collection[str], fields: Mapping[str, Any]) -
 
 
 class LearnedAdaptations:
-    """The adaptations of servers, by address and model; kept in the JSON file ``path``, if there is one.
+    """The adaptations of servers, by address and model; saved in the JSON file ``path``, if it is given.
 
-    The file holds ``{server: {model: [names]}}`` and can be edited. What is invalid in it is ignored, and a file that
-    cannot be written is not: the adaptation is then learned again next time.
+    The file holds ``{server: {model: [names]}}`` and can be edited. Invalid entries are ignored. If the file cannot be
+    written, the adaptation is learned again next time.
     """
 
     def __init__(self, path: Path | None = None) -> None:

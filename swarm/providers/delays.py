@@ -41,7 +41,7 @@ def retry_after(
     case.
     """
     now = now or datetime.now(UTC)
-    # litellm passes the headers of the provider on under names of its own.
+    # litellm passes on the provider's headers under its own names.
     prefix = "llm_provider-"
     behind = {name.lower().removeprefix(prefix): headers[name] for name in headers if name.lower().startswith(prefix)}
     headers = {**behind, **{name.lower(): headers[name] for name in headers}} if behind else headers

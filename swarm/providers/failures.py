@@ -93,7 +93,7 @@ class AttemptError(Exception):
         self.wrong_address = wrong_address
         """Whether something else than the expected API answers at the base URL."""
         self.refusal = (0, "")
-        """Status and body of the error, for what can be learned from it."""
+        """Status and body of the error, to learn adaptations from."""
 
 
 # Longer error texts are cut to this many characters: the patterns could take minutes on a malicious one.
@@ -348,12 +348,12 @@ def error_object(body: object) -> object:
 
 
 def _codes(body: object) -> str:
-    """Return the words by which an error object says what kind of error it is."""
+    """Return the fields of an error object that name the kind of error."""
     return " ".join(str(body.get(field, "")) for field in _CODES) if isinstance(body, dict) else ""
 
 
 def _message(body: object, levels: int = 10) -> str:
-    """Return the message in an error body, whatever it is called, or the body itself; nothing below ``levels``."""
+    """Return the message in an error body, whatever its key, or the body itself; nothing below ``levels``."""
     if levels == 0:
         return ""
     if isinstance(body, dict):
@@ -369,7 +369,7 @@ def _message(body: object, levels: int = 10) -> str:
                 reason = f": {_message(error_object(raw), levels - 1)}" if raw else ""
                 return _message(fields[name], levels - 1) + reason
     if isinstance(body, list):
-        # FastAPI lists what is wrong with each field.
+        # FastAPI lists the error of each field.
         parts = [
             f"{'.'.join(map(str, part['loc']))}: {part['msg']}"
             if isinstance(part, dict) and isinstance(part.get("loc"), list) and "msg" in part

@@ -92,7 +92,7 @@ class _State:
     system: tuple[bytes, ...] = ()
     """The system messages, which are sent as one."""
     reminder: str = ""
-    """Text for the newest question: what changes from request to request stands behind what does not."""
+    """Text for the newest question: text that changes from request to request comes after text that does not."""
     calls: Mapping[str, tuple[str, str, bytes]] = field(default_factory=dict)
     """The last tool calls by their ids: the ids that are sent, the names of the functions, and the messages to send
     before the results."""
@@ -101,7 +101,7 @@ class _State:
 
 
 class MessageAdapter:
-    """Adapts messages to one server. ``server`` is its name in what it attached to answers (``Answer.echo``).
+    """Adapts messages to one server. ``server`` is its name in the data that it attached to answers (``Answer.echo``).
 
     Messages at the start that the last request had, too, are not read again.
     """
@@ -244,7 +244,7 @@ class MessageAdapter:
         return self._push(replace(state, shown=()), "user", pictures)
 
     def _with_content(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a message whose content is a list, as one text if that holds nothing else: many take no list."""
+        """Return a message with a list as content; only texts are joined to one, because many servers reject lists."""
         if self._form.attachments:
             message = self._fill(message)
         parts = message["content"]
@@ -258,7 +258,7 @@ class MessageAdapter:
         return {**message, "content": "\n\n".join(texts) if is_text else parts}
 
     def _with_echo(self, message: dict[str, Any], echo: Mapping[str, Any]) -> dict[str, Any]:
-        """Return an assistant message with what its provider attached to it, or demands beside calls."""
+        """Return an assistant message with the data that its provider attached to it, or requires with calls."""
         if not self._form.echo:
             return message
         message = {**message, **echo.get("fields", {})}
@@ -275,7 +275,7 @@ class MessageAdapter:
         return message
 
     def _room_for(self, state: _State, role: str) -> _State:
-        """Add what must stand between the last message and one of ``role``."""
+        """Add the messages that are required between the last message and one of ``role``."""
         if role == "user" and state.role == "tool":
             return self._push(state, "assistant", _message("assistant", INTERRUPTED))
         if role == "assistant" and state.role in ("", "assistant"):

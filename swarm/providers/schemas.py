@@ -95,7 +95,7 @@ _ALL_KNOWN = _Rules()
 
 
 def portable_schema(schema: Schema, rules: _Rules = _ALL_KNOWN) -> dict[str, Any]:
-    """Return the parameters ``schema`` with references inlined and without what some servers refuse; never raises."""
+    """Return the parameters ``schema``, with references inlined, without keywords that servers reject; never raises."""
     definitions = {
         f"#/{place}/{name}": _mapping(definition)
         for place in ("$defs", "definitions")
@@ -230,7 +230,7 @@ def _join_objects(simple: dict[str, Any], options: Sequence[Schema], notes: list
 
 
 def _keep_what_fits_the_type(simple: dict[str, Any]) -> None:
-    """Remove what Gemini refuses.
+    """Remove keywords that Gemini rejects.
 
     Fields of other types (anomalyco/opencode#11889), required names without a property (iBUHub/AIStudioToAPI#154), and
     empty lists of properties (browser-use/browser-use#3786).

@@ -34,7 +34,7 @@ _SUFFIX = ".ndjson"
 Slot = tuple[str, int, int]
 """The key of a request, the number of the run, and how often the run has had this request answered, from 1."""
 _FACTS: Slot = ("", 0, 0)
-"""The slot of what the server tells of the model."""
+"""The slot for the server's facts about the model."""
 
 
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -71,7 +71,7 @@ class Cassette:
         return entry if isinstance(entry, TimedAnswer) else None
 
     def find_facts(self) -> ServerFacts | None:
-        """Return what the server told of the model; ``None`` if it was never asked. Raises TranscriptError."""
+        """Return the server's recorded facts about the model; ``None`` if never asked. Raises TranscriptError."""
         entry = self._entry(_FACTS)
         return entry if isinstance(entry, ServerFacts) else None
 
@@ -83,7 +83,7 @@ class Cassette:
         self._entries[slot] = timed
 
     def add_facts(self, facts: ServerFacts) -> None:
-        """Store what the server told of the model. Raises TranscriptError if the file cannot be written."""
+        """Store the server's facts about the model. Raises TranscriptError if the file cannot be written."""
         self._append({"model": self._model, "facts": asdict(facts)})
         self._entries[_FACTS] = facts
 
@@ -107,7 +107,7 @@ class Cassette:
         return self._entries.get(slot)
 
     def _read_new(self) -> None:
-        """Read what was added to the file since the last time."""
+        """Read the lines added to the file since the last time."""
         try:
             if not self.path.exists() or self.path.stat().st_size == self._position:
                 return

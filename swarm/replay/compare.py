@@ -57,13 +57,13 @@ _SUBJECTS = {
     "handoff": "to",
     "ask_user": "question",
 }
-"""The field that says what a record is about, by its type."""
+"""The field with the subject of a record, by its type."""
 
 _Pair = tuple[Record, Record] | tuple[Record, None] | tuple[None, Record]
 
 
 ASSERTED = frozenset({"expect", "result", "call", "refused", "transcript"})
-"""Types of differences from what somebody wrote by hand: each of them must be met."""
+"""Types of differences from a handwritten test: each of them fails the test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Difference:
 
     @property
     def kind(self) -> str:
-        """What changed, in words that are the same for all changes of the kind."""
+        """The kind of change, in words that are the same for all changes of this kind."""
         if self.type == "transcript":
             return "an answer or result is missing" if self.actual is None else "an answer or result is not needed"
         if self.type in ("expect", "call"):
@@ -109,7 +109,7 @@ class Difference:
 
     @property
     def breaking(self) -> bool:
-        """Whether the conversation takes another course, or the tools differ; not if only what is sent differs."""
+        """Whether the conversation takes another course or the tools differ, and not just the requests."""
         is_request = self.type.partition(" of ")[0] == "request"
         return not (is_request and self.field and self.field != "parts.tools")
 
@@ -137,7 +137,7 @@ class Difference:
         return f"{self.place}: {self.kind.removeprefix(f'{self.type}: ')}"
 
     def diff(self, *, whole: bool = False) -> list[str]:
-        """Return ``lines`` as texts that begin with a sign."""
+        """Return ``lines`` as texts, each with its sign (``+`` or ``-``)."""
         return list(map(str, self.lines(whole=whole)))
 
     def lines(self, *, whole: bool = False) -> list[DiffLine]:
@@ -205,7 +205,7 @@ def compare_logs(
 ) -> Iterator[Difference]:
     """Yield the differences between two logs, in order.
 
-    A transcript that is not ``whole`` has only some types of records and some of their fields: only these are compared.
+    A transcript that is not ``whole`` has only some record types and fields: only these are compared.
     ``texts`` holds the texts of requests; default: those in the two logs.
     """
     if not whole:
@@ -237,7 +237,7 @@ def _aligned(expected: Sequence[Record], actual: Sequence[Record]) -> Iterator[_
     for record in actual:
         turns.setdefault(record.turn, ([], []))[1].append(record)
     for old, new in turns.values():
-        # First by what they are about, then by type: the call of a renamed tool is still the same call.
+        # First by subject, then by type: the call of a renamed tool is still the same call.
         for equal, then, now in _blocks(old, new, lambda record: (*_kind(record), record.agent, _subject(record))):
             for same_type, a, b in [(True, then, now)] if equal else _blocks(then, now, _kind):
                 if same_type:
@@ -262,7 +262,7 @@ def _kind(record: Record) -> tuple[str, str]:
 
 
 def _subject(record: Record) -> str:
-    """Return what the record is about: a tool, a state, a policy; empty for most types."""
+    """Return the subject of the record: a tool, a state, a policy; empty for most types."""
     return str(record.data.get(_SUBJECTS.get(_kind(record)[0], ""), ""))
 
 

@@ -99,7 +99,7 @@ class _Sorter:
             # The request with these tools shows more.
             return True
         if kind in ASKED and not difference.field and difference.turn in self._failed:
-            # A tool that fails sooner or later asks less or more, which stands before its result.
+            # A tool that fails earlier or later asks fewer or more questions, which come before its result.
             return True
         follows = self._caused and (self._off_course or self._is_consequence(kind, difference))
         self._caused = True

@@ -47,7 +47,7 @@ class RecordedConversation:
 
     @property
     def tags(self) -> Sequence[str]:
-        """The words by which it can be selected."""
+        """The tags by which the conversation can be selected."""
         tags: Sequence[str] = self.about.get("tags", ()) if self.by_hand else ()
         return tags
 
@@ -56,14 +56,14 @@ class RecordedConversation:
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What the conversation says of itself: the fields of its session record."""
+        """The fields of the conversation's session record."""
         first = self.records[0] if self.records else None
         return first.data if first is not None and first.type == "session" else {}
 
 
 def _check_file(path: Path) -> None:
     if path.exists() and not path.is_file():
-        # A pipe that nobody writes would wait for ever, and hear no Ctrl-C.
+        # A pipe without a writer would block for ever, and ignore Ctrl-C.
         raise TranscriptError(f"{path} is not a regular file: name a file or a folder")
 
 
@@ -133,7 +133,7 @@ def _conversations(parts: Sequence[Part], name: str, fallback: str) -> Iterator[
         if any("seq" in value for _, value in part):
             blobs: dict[str, bytes] = {}
             records, expectations = _read_log(part, name, blobs)
-            # A conversation from elsewhere has no record of a request: nobody knows what exactly was sent.
+            # A conversation from elsewhere has no record of a request: the exact request is unknown.
             whole = any(record.type == "request" for record in records) or not _has_answers(records)
             yield RecordedConversation(
                 title, records, whole, expectations=expectations, blobs=blobs, line=first, rules=rules

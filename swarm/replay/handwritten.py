@@ -110,7 +110,7 @@ def read_by_hand(part: Part, name: str) -> tuple[list[Record], list[Expectation]
 
 
 def _changes(value: Mapping[str, Any], result: Record) -> Iterator[tuple[RecordType, dict[str, Any]]]:
-    """Yield what a tool changes, in a line with its ``result``: types and fields of records."""
+    """Yield a tool's changes in a line with its ``result``: types and fields of records."""
     if "handoff" in value:
         yield "handoff", {"to": value["handoff"], "via": result.message["tool_call_id"] or IN_TEXT}
     for name, state in value.get("states", {}).items():

@@ -82,7 +82,7 @@ class Judging:
         lowest, text = float(about.get("min", _LIKE)), str(about["text"])
         if not outcome.answer.strip():
             return f"expected an answer similar to {shown(text)}, but there is no answer"
-        # Loaded only for who needs it: it takes a second.
+        # Loaded only when needed: it takes a second.
         embedder = self.swarm.embedder or default_embedder()
         one, other = await embedder.embed([text, outcome.answer])
         length = float(np.linalg.norm(one) * np.linalg.norm(other))

@@ -36,7 +36,7 @@ MATCHERS: Mapping[str, str] = {
     "$schema": "a JSON schema",
     "$type": f"one of {', '.join(_TYPES)}",
 }
-"""The matchers, and what each takes."""
+"""The matchers, and the value that each takes."""
 
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d+|\*)\]")
 
@@ -103,7 +103,7 @@ def check_schema_of(schema: Any, where: object) -> None:
 
 
 def schema_problem(schema: Any, value: Any) -> str | None:
-    """Return what in ``value`` does not fit a JSON schema; ``None`` if it fits."""
+    """Return the part of ``value`` that does not fit a JSON schema; ``None`` if it fits."""
     try:
         return next(iter(problems(value, schema, schema)), None)
     except (DefinitionError, AttributeError, TypeError, ArithmeticError, RecursionError) as error:

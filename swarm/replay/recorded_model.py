@@ -209,7 +209,7 @@ class ReplayTools:
             await self._recording.stopped_here()
         if result is not None:
             ctx.draws.repeat(result.drawn)
-        # The transcript holds no answers to an agent that works on a task, only what it came to.
+        # The transcript holds no answers of an agent that works on a task, only its result.
         is_repeated = isinstance(tool, ExternalTool) or (tool.gives_task and result is not None)
         if self._real and not is_repeated:
             self._asked[outcome.call.id] = deque() if result is None else result.asked
@@ -240,7 +240,7 @@ class ReplayTools:
         outcome: Outcome,
         result: RecordedResult | None,
     ) -> str:
-        """Have the agent work on its task again; return its answer, or what hooks made of it then."""
+        """Let the agent work on its task again; return its answer, or the recorded version changed by hooks."""
         self._recording.task_results[outcome.task] = result
         failure: ToolFailure | None = None
         text = ""

@@ -34,7 +34,7 @@ def update_results(data: bytes, path: Path, changes: Sequence[_Rows]) -> tuple[b
     count = _count(changes)
     if path.suffix.lower() in YAML_SUFFIXES:
         updated = _update_yaml(text, changes)
-        # What the user wrote is replaced only by what can be read.
+        # The user's file is replaced only by a readable one.
         yaml_parts(updated.encode(), f"{path} with the results")
     else:
         updated = "".join(_updated_lines(text.splitlines(keepends=True), changes))
@@ -118,7 +118,7 @@ def _update_yaml(text: str, changes: Sequence[_Rows]) -> str:
             if new is written:
                 continue
             start, end = (starts[mark.line] + mark.column for mark in (node.start_mark, node.end_mark))
-            # The end of a block is the start of what follows.
+            # A block ends where the next one starts.
             end = start + len(text[start:end].rstrip())
             updated += text[position:start] + _yaml_text(
                 written, new, node, text[start:end], lines[node.start_mark.line]
@@ -173,7 +173,7 @@ def _yaml_text(written: Any, new: Any, node: Any, old: str, line: str) -> str:
     if not isinstance(new, str):
         return json.dumps(new, ensure_ascii=False)
     if "\n" in new and node.style == "|":
-        # The text stands deeper than its key, which may come behind a dash.
+        # The text is indented deeper than its key, which may follow a dash.
         return _indented(new, column=len(line) - len(line.lstrip(" -")), style="block")
     if "\n" not in new and not node.style:
         plain = yaml.safe_dump(new, width=float("inf"), allow_unicode=True).removesuffix("...\n").strip()

@@ -142,7 +142,7 @@ class _Replay:
     cost_of: CostOf
     recording: Recording = field(default_factory=Recording)
     moment: str = MOMENT
-    # A client of its own, in case other people use the store.
+    # A separate client, in case other people use the store.
     client: str = field(default_factory=lambda: f"{_CLIENT}-{secrets.token_hex(8)}")
     turns: list[TurnComparison] = field(default_factory=list)
 
@@ -167,7 +167,7 @@ class _Replay:
             if not conversation.by_hand:
                 expected = [record for action in actions for record in action.all_records]
                 texts = RequestTexts(conversation.records, new)
-                # What an expectation says may follow from what a record says, and not the other way round.
+                # A failed expectation may follow from a record, but not the other way round.
                 differences = [*compare_logs(expected, new, whole=conversation.whole, texts=texts), *differences]
         converted = turns_with_conversions(records, self.own_tools) if self.live else frozenset()
         return Replayed(

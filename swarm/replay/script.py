@@ -224,7 +224,7 @@ def _is_over(action: Action, record: Record) -> bool:
     if last.type == "assistant":
         return not any(calls_of(last.message))
     if last.type in ("error", "tool", "request"):
-        # What tools changed stands behind the next request, or the end of a turn that failed or was stopped.
+        # Changes by tools come after the next request, or after the end of a failed or stopped turn.
         requests = [n for n, each in enumerate(action.records) if each.type == "request"]
         since = requests[-2:-1] if last.type == "request" else requests[-1:]
         return not any(map(_can_change, action.records[since[0] if since else 0 :]))

@@ -133,7 +133,7 @@ def record_answers(data: bytes, path: Path, turns: Turns) -> bytes:
     """
     if path.suffix.lower() in YAML_SUFFIXES:
         edited = _record_yaml(data.decode("utf-8-sig"), path, turns).encode()
-        # What the user wrote is replaced only by what can be read.
+        # The user's file is replaced only by a readable one.
         yaml_parts(edited, f"{path} with the answers")
         return edited
     # Not splitlines: a text may hold U+2028.

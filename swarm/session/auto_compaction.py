@@ -26,7 +26,7 @@ async def with_room(
 
 
 async def _compact_if_full(conversation: Conversation, question: Question) -> Summarized | Warned | None:
-    """Summarize if there is no room for ``question``; return what to tell the user, ``None`` if nothing was done."""
+    """Summarize if there is no room for ``question``; return a message for the user, ``None`` if nothing was done."""
     model = conversation.model.name
     if model in conversation.no_summaries or not await _is_full(conversation, question):
         return None
@@ -36,7 +36,7 @@ async def _compact_if_full(conversation: Conversation, question: Question) -> Su
     try:
         done = await compact(conversation, "")
     except (NothingToCompact, ClientBanned):
-        # The turn itself says what is to be said.
+        # The turn itself reports it.
         return None
     except (CompactFailed, ModelError) as error:
         conversation.no_summaries.add(model)

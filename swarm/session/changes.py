@@ -73,7 +73,7 @@ async def change_memory(conversation: Conversation, change: Callable[["PersistMe
 
 
 async def change_settings(conversation: Conversation, settings: SessionSettings) -> None:
-    """Use ``settings`` from now on, and record what a replay needs of them. Leaves all as it was if that fails."""
+    """Use ``settings`` from now on, and record those that a replay needs. Changes nothing if that fails."""
     await conversation.ready()
     journal = conversation.journal
     old_settings, old_fields = conversation.settings, conversation.recorded_settings

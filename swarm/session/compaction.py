@@ -39,7 +39,7 @@ class Compacted:
 
 
 async def compact(conversation: Conversation, focus: str) -> Compacted:
-    """Have the model summarize what the active agent sees; see ``Session.compact``."""
+    """Let the model summarize what the active agent sees; see ``Session.compact``."""
     await conversation.primitives.refuse_banned()
     await conversation.flush()
     old, recent = _split(await prepare(conversation), conversation)

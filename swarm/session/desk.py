@@ -35,7 +35,7 @@ _SCAN = 600.0
 
 
 class OperatorDesk:
-    """The desk of ``person``, who takes conversations of ``swarm``. Use it with ``async with``.
+    """The desk at which ``person`` takes over conversations of ``swarm``. Use it with ``async with``.
 
     ``operator`` is the operator of the swarm whose conversations are shown; ``None``: all of them. ``lifetimes`` are
     those of the sessions in this store.
@@ -80,9 +80,9 @@ class OperatorDesk:
                 await run_to_completion(self.backend.release(self._shown))
 
     async def tickets(self) -> list[Ticket]:
-        """Return the conversations that wait or are taken, the longest first.
+        """Return the conversations that are waiting or taken, longest wait first.
 
-        Most calls read the index. The first one, and one every ten minutes, scans the store for what the index lacks.
+        Most calls read the index. The first call, and one every ten minutes, scans the store for missing tickets.
         """
         scan = time.monotonic() >= self._next_scan
         listed, self.unreadable = await list_tickets(self.backend, self.swarm.name, scan=scan)
@@ -125,7 +125,7 @@ class OperatorDesk:
 
 
 class OperatorCase:
-    """A conversation that an operator has taken. Made by ``OperatorDesk.take``; ``give_back`` or ``leave`` ends it."""
+    """A conversation taken by an operator. ``OperatorDesk.take`` returns it; ``give_back`` or ``leave`` ends it."""
 
     def __init__(self, desk: OperatorDesk, client: str, session: str, lease: SessionLease) -> None:
         self._desk = desk
@@ -136,7 +136,7 @@ class OperatorCase:
         """The ids of the messages and calls of this desk, which the log repeats."""
 
     async def primitives(self) -> Primitives:
-        """Return the states and the memory of the client, to be read."""
+        """Return the client's states and memory, read-only."""
         desk = self._desk
         primitives = Primitives(desk.swarm, desk.backend, desk.lifetimes, self.client, self.session)
         head = await desk.backend.slice(keys.session_log(self.client, self.session), 0, 1)
@@ -144,7 +144,7 @@ class OperatorCase:
         return primitives
 
     async def skip_to_last(self, count: int) -> None:
-        """Have ``new_records`` begin with the last ``count`` records."""
+        """Let ``new_records`` start with the last ``count`` records."""
         length = await self._desk.backend.length(keys.session_log(self.client, self.session))
         self._read = max(0, length - count)
 
@@ -157,14 +157,14 @@ class OperatorCase:
         await ring(self._desk.backend, self._desk.swarm.name)
 
     async def say(self, text: str) -> None:
-        """Answer the client. Raises MailError if the conversation is with an operator no more, or another has it."""
+        """Answer the client. Raises MailError if the operator no longer has the conversation."""
         if not text.strip() or len(text) > MAX_MESSAGE:
             raise MailError(f"the message has {len(text):,} characters, expected 1 to {MAX_MESSAGE:,}")
         ticket, stored = await self._stored()
         await self._post(ticket, stored, ticket, new_act("said", text, self._desk.person, ticket.operator))
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> None:
-        """Have the client's process call a tool; its result appears in the log. Raises MailError."""
+        """Let the client's process call a tool; its result appears in the log. Raises MailError."""
         tool = operator_tool(self._desk.swarm, name)
         try:
             tool.read_arguments(encode_json(dict(arguments)).decode())
@@ -177,7 +177,7 @@ class OperatorCase:
         await self._post(ticket, stored, ticket, mail)
 
     async def give_back(self, note: str = "", agent: str | None = None) -> str:
-        """Hand the conversation back to ``agent``, by default the one before; return its name.
+        """Hand the conversation back to ``agent``, by default the previous agent; return its name.
 
         Raises MailError, and DefinitionError for an unknown agent.
         """
@@ -190,7 +190,7 @@ class OperatorCase:
         return target.name
 
     async def leave(self) -> None:
-        """Let the conversation wait for somebody else. Raises MailError."""
+        """Return the conversation to the queue, for another operator. Raises MailError."""
         ticket, stored = await self._stored()
         waiting = replace(ticket, taken_by="", since=timestamp(datetime.now(UTC)))
         await self._post(ticket, stored, waiting, new_act("left", "", self._desk.person, ticket.operator))
@@ -198,7 +198,7 @@ class OperatorCase:
         await ring(self._desk.backend, self._desk.swarm.name)
 
     async def drop(self) -> None:
-        """Give up the lease, as when the client has gone back."""
+        """Release the lease, for example when the client has gone back."""
         await run_to_completion(self._lease.release())
 
     async def is_client_here(self) -> bool:
@@ -212,7 +212,7 @@ class OperatorCase:
         return stored is not None and stored[0].taken_by == self._desk.person
 
     async def new_records(self) -> AsyncIterator[Record]:
-        """Yield the records of the log that were not returned before."""
+        """Yield the records of the log that were not yielded before."""
         key = keys.session_log(self.client, self.session)
         for line in await self._desk.backend.slice(key, self._read):
             self._read += 1

@@ -30,7 +30,7 @@ class HandCall:
 async def call_by_hand(
     conversation: Conversation, tool: "Tool", arguments: Mapping[str, object], agent: str
 ) -> HandCall:
-    """Call ``tool`` as ``agent``, and store what it changes; see ``Session.call_tool``."""
+    """Call ``tool`` as ``agent``, and store its changes; see ``Session.call_tool``."""
     if tool.gives_task:
         raise ToolFailure(f"{tool.name} is an agent: talk to it with /agent, or let an agent give it a task")
     await conversation.ready_to_act()

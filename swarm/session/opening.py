@@ -146,7 +146,7 @@ def check_arguments(**arguments: object) -> None:
 
 
 def make_model(name: str, swarm: Swarm, owned: list[Backend | Model]) -> Model:
-    """Return the model ``name``, and add it to what is ``owned``."""
+    """Return the model ``name``, and add it to the ``owned`` objects, which are closed with the session."""
     from swarmchat.swarm.models.named import named_model
 
     model = named_model(name, swarm.demo)

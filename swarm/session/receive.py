@@ -12,7 +12,7 @@ from swarmchat.swarm.turn.mail import take_mail, to_react_to
 
 
 async def receive(conversation: Conversation) -> AsyncGenerator[Event, None]:
-    """Yield what arrives, and the turns that it starts; see ``Session.receive``."""
+    """Yield the messages that arrive, and the events of turns that they start; see ``Session.receive``."""
     for late in await carry_out(conversation, left=True):
         yield late
     while True:

@@ -13,7 +13,7 @@ _OutputT = TypeVar("_OutputT")
 
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[_OutputT]):
-    """What came of one turn. ``str(reply)`` is its text."""
+    """The result of a turn. ``str(reply)`` is its text."""
 
     text: str
     """The last answer, whole; the message of a policy if it refused."""

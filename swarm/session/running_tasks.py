@@ -48,7 +48,7 @@ class BackgroundTasks:
         self._slots = asyncio.Semaphore(conversation.settings.tasks_at_once)
 
     async def open(self) -> None:
-        """Run what is started from now on; store the end of tasks whose process died."""
+        """Run tasks that are started from now on; store the end of tasks whose process died."""
         conversation = self._conversation
         conversation.journal.on_stored = self._begin
         left = set(conversation.info.running)
@@ -71,7 +71,7 @@ class BackgroundTasks:
         return await self._start(Assignment(name, text, wake))
 
     async def again(self, task: str) -> str:
-        """Start once more what an ended ``task`` was about; return the id of the new task. Raises as ``start`` does."""
+        """Start an ended ``task`` once more; return the id of the new task. Raises the errors of ``start``."""
         if task in self.running:
             raise TaskError(f"task {task} is still running: stop it first, or wait for its result")
         starts = await self._starts()
@@ -80,7 +80,7 @@ class BackgroundTasks:
         return await self._start(assigned(start))
 
     async def stop(self, task: str) -> None:
-        """Stop ``task``; what its tools did stays. Raises TaskError if it does not run."""
+        """Stop ``task``; changes by its tools stay. Raises TaskError if it is not running."""
         running = self.running.get(task)
         if running is None or running.work is None:
             raise TaskError(f"task {task!r} is not running; running: {', '.join(self.running) or 'none'}")

@@ -49,7 +49,7 @@ _T = TypeVar("_T")
 
 
 class Session:
-    """A stored conversation. Made by ``Session.open``; ``close`` it, or use it with ``async with``.
+    """A stored conversation. Created by ``Session.open``; ``close`` it, or use it with ``async with``.
 
     Operations wait for each other: one turn runs at a time, and nothing else happens during a turn.
     """
@@ -99,11 +99,10 @@ class Session:
         and with the key of the openai package's variables; what is opened for them is closed with the session.
         ``swarm`` may be a single agent. ``models`` makes the model for an agent that names one; without it, ``model``
         answers for all agents. ``approver`` is asked about tools that need approval; without one, they are denied.
-        ``answerer`` asks the user what a tool wants to know; without one, ``ctx.ask_user`` fails. ``hooks`` see, change
-        or refuse what happens in a turn, and ``tracing`` makes OpenTelemetry spans of it. ``deps`` is what tools,
-        prompts and conditions get as ``ctx.deps``; nothing of it is stored. A new session is stored with its first
-        turn. Raises SessionBusy if it is open, BadRecord when a newer program wrote it, and the
-        backend's errors.
+        ``answerer`` passes a tool's questions to the user; without one, ``ctx.ask_user`` fails. ``hooks`` see, change
+        or reject events of a turn, and ``tracing`` creates OpenTelemetry spans. ``deps`` is passed to tools, prompts
+        and conditions as ``ctx.deps``; it is not stored. A new session is stored with its first turn. Raises
+        SessionBusy if it is open, BadRecord when a newer program wrote it, and the backend's errors.
         """
         check_arguments(backend=backend, model=model, client=client, name=name, settings=settings, models=models)
         check_arguments(approver=approver, answerer=answerer, hooks=hooks, tracing=tracing)
@@ -153,9 +152,9 @@ class Session:
     async def ask(self, message: "Asked", output: object = None) -> "Reply[Any]": ...
 
     async def ask(self, message: "Asked", output: Any = None) -> "Reply[Any]":
-        """Run a turn with ``message`` and return what came of it; see ``run_turn``.
+        """Run a turn with ``message`` and return its result; see ``run_turn``.
 
-        With ``output``, raises OutputError also when a policy answered.
+        With ``output``, also raises OutputError if a policy answered.
         """
         from swarmchat.swarm.session.reply import make_reply
 
@@ -187,7 +186,7 @@ class Session:
 
     @property
     def settings(self) -> SessionSettings:
-        """The settings now; see ``change_settings``."""
+        """The current settings; see ``change_settings``."""
         return self.conversation.settings
 
     @property
@@ -201,7 +200,7 @@ class Session:
 
     @property
     def approver(self) -> Approver | None:
-        """Asks the user about tools that need approval; without one, they are denied."""
+        """The function that asks the user about tools that need approval; without one, they are denied."""
         return self.conversation.approver
 
     @approver.setter
@@ -262,9 +261,9 @@ class Session:
         """Send ``message`` and yield the events of the turn, until the answer is complete and stored.
 
         ``message`` is a text, a list of content parts of the chat API, or a list of chat messages of which the last is
-        the user's; the others, and what waits in the mailbox, go into the conversation before it. ``output`` is the
-        type of the answer: one that pydantic knows, or a JSON schema; ``None``: that of the agent. Cancelling the task,
-        or closing the generator, stops the model and the tools at once; the partial answer is stored. Raises
+        the user's; the others, and messages waiting in the mailbox, go into the conversation before it. ``output`` is
+        the type of the answer: one that pydantic supports, or a JSON schema; ``None``: the agent's type. Cancelling the
+        task, or closing the generator, stops the model and the tools at once; the partial answer is stored. Raises
         OutputError if no answer of that type comes, OverBudget, the kinds of LimitReached and of ModelError,
         SessionBusy when another process took the session over meanwhile, and the backend's errors. The user's message
         is stored in any case, unless it is the backend that failed.
@@ -297,9 +296,10 @@ class Session:
         await tell(self.backend, self.info.client, self.info.id, text, agent=name, sender=sender, wake=wake, ttl=ttl)
 
     async def receive(self) -> AsyncGenerator["Event", None]:
-        """Take the messages that wait in the mailbox into the conversation, and yield a MailReceived for each.
+        """Take the messages waiting in the mailbox into the conversation, and yield a MailReceived for each.
 
-        One that wakes its agent, which takes over, is followed by the events of a turn. Raises as ``run_turn`` does.
+        If a message wakes its agent, that agent takes over, and the events of its turn follow. Raises as ``run_turn``
+        does.
         """
         from swarmchat.swarm.session.receive import receive
 
@@ -316,11 +316,11 @@ class Session:
 
     @exclusive
     async def flush(self) -> None:
-        """Store what earlier commits could not, or the store has lost. Raises LogLost and the backend's errors."""
+        """Store unsaved records, and those that the store has lost. Raises LogLost and the backend's errors."""
         await self.conversation.flush()
 
     async def call_tool(self, tool: "Tool", arguments: Mapping[str, object], *, agent: str) -> "HandCall":
-        """Call ``tool`` by hand as ``agent``, and store what it changes. ``arguments`` have been checked.
+        """Call ``tool`` by hand as ``agent``, and store its changes. ``arguments`` must have been checked.
 
         The call needs no approval, and a handoff is returned but not made: both are up to the caller. Raises
         ToolFailure and the backend's errors, and changes nothing then.
@@ -344,7 +344,7 @@ class Session:
 
     @exclusive
     async def reset(self) -> None:
-        """Stop sending the conversation so far, as a turn of its own. The log, states, memory and agent stay."""
+        """Stop sending the conversation so far; this counts as a turn. The log, states, memory and agent stay."""
         await changes.reset(self.conversation)
 
     @exclusive
@@ -359,7 +359,7 @@ class Session:
 
     @exclusive
     async def change_memory(self, change: Callable[[Any], Awaitable[object]]) -> None:
-        """Call ``change`` with the client's PersistMemory, and record what it changes. Raises ClientBanned."""
+        """Call ``change`` with the client's PersistMemory, and record the changes. Raises ClientBanned."""
         await changes.change_memory(self.conversation, change)
 
     @exclusive
@@ -372,13 +372,13 @@ class Session:
 
     @exclusive
     async def redo(self, turns: int = 1) -> UndoResult:
-        """Show ``turns`` of the undone turns again. Works until something else is done after the undo."""
+        """Show ``turns`` of the undone turns again. Works only until another action follows the undo."""
         return await redo(self.conversation, turns)
 
     async def compact(self, focus: str = "") -> "Compacted":
-        """Have the model summarize what the active agent sees, except the newest turns; send the summary instead.
+        """Let the model summarize what the active agent sees, except the newest turns, and send the summary instead.
 
-        The log stays whole. ``focus`` tells the model what matters most. Raises NothingToCompact, CompactFailed, the
+        The log stays complete. ``focus`` tells the model what matters most. Raises NothingToCompact, CompactFailed, the
         kinds of ModelError and the backend's errors, and changes nothing then.
         """
         from swarmchat.swarm.session.compaction import compact

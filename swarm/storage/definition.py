@@ -80,7 +80,7 @@ class Update:
     missing: int = 0
     """Default items that are not stored, of a storage without a manifest: nobody knows whether they were removed."""
     reindexed: int = 0
-    """Items whose texts have changed, but not their value: the index is another one."""
+    """Items whose texts have changed but not their values, because the index has changed."""
     unfit: int = 0
     """Stored items for which the index, which has changed, has no text."""
     embedder: tuple[str, str] | None = None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Matrix = NDArray[np.float32]
 
 _BATCH = 1000
-"""Texts between two writes to the cache: what an interruption can lose."""
+"""Texts between two writes to the cache: the most that an interruption can lose."""
 _HEADER = struct.Struct("<I")
 _LONGEST = 1 << 16
 """More dimensions than any model has: a header with a larger number is damaged."""
@@ -68,10 +68,10 @@ class PrefixedEmbedder(Embedder, Protocol):
 
 
 class PersistEmbedding:
-    """The vectors of an embedder, kept in a store's backend, for ``store.lifetimes.embedding`` seconds.
+    """The vectors of an embedder, cached in a store's backend for ``store.lifetimes.embedding`` seconds.
 
-    The cache is written at once even if ``store`` stages changes: a vector is right whether or not they are committed.
-    ``remembered``: how many of the last used vectors stay in memory. Serves one event loop at a time.
+    The cache is written at once even if ``store`` stages changes: a vector is valid whether or not they are committed.
+    ``remembered``: how many of the most recently used vectors stay in memory. Serves one event loop at a time.
     """
 
     def __init__(self, store: Store, embedder: Embedder, *, remembered: int = 10_000) -> None:
@@ -86,7 +86,7 @@ class PersistEmbedding:
         self._others: dict[str, PersistEmbedding] = {}
 
     def using(self, embedder: Embedder | None) -> "PersistEmbedding":
-        """Return the vectors of ``embedder`` in the same store, the same object each time; these for ``None``."""
+        """Return the cache for ``embedder`` in the same store, always the same object; for ``None``, this cache."""
         if embedder is None or embedder.name == self.embedder.name:
             return self
         if embedder.name not in self._others:
@@ -96,12 +96,12 @@ class PersistEmbedding:
     async def vectors(self, texts: Sequence[str], *, searched: bool = False) -> "Matrix":
         """Return a row of length 1 for each of ``texts``, searches or texts of items: n x dimension, float32.
 
-        A blank text gets zeros, and so does one for which the embedder returns zeros. As long as all
-        texts were blank, the dimension is unknown, and is 0. Each text is computed once: repeated ones in a call, in
-        calls that run at once in this event loop, and whatever is in the store's cache. The next call computes again
-        what failed.
+        A blank text gets zeros, and so does a text for which the embedder returns zeros. While all texts have been
+        blank, the dimension is unknown and 0. Each text is computed once, even if it is repeated in a call, in
+        concurrent calls in this event loop, or cached in the store. Texts that failed are computed again by the next
+        call.
 
-        Raises EmbeddingError, what the embedder raises, and the errors of the backend.
+        Raises EmbeddingError, and the errors of the embedder and the backend.
         """
         import numpy as np
 
@@ -112,7 +112,7 @@ class PersistEmbedding:
         computing = _COMPUTING.setdefault(asyncio.get_running_loop(), {})
         # Cached vectors turn out to have the wrong dimension if the embedder returns another for the rest.
         while missing := [text for text in distinct if text not in vectors or vectors[text].size != self._dimension]:
-            # Claim every text that nobody computes before the first await, or two calls would claim the same.
+            # Claim every unclaimed text before the first await, or two calls would claim the same.
             mine, theirs = [], {}
             for text in missing:
                 if (vector := self._recall(text)) is not None:

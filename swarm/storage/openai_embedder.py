@@ -33,11 +33,11 @@ class OpenAIEmbedder:
     """Embeds texts with ``POST BASE_URL/embeddings``.
 
     ``base_url`` and ``api_key`` are as for ``OpenAIModel``. ``dimensions``: shorter vectors, if the model supports it.
-    ``batch``: the most texts in one request. ``timeout``: seconds without a byte from the server. ``default_score``: by
-    the model's name when ``None``. ``prefixes``: what stands before searches and before texts of items, as the
-    model was trained. ``max_retries``: how often a temporary failure is retried. ``headers``, ``query``, ``sleep`` and
-    ``jitter`` are as for ``OpenAIServer``. Raises DefinitionError for a ``base_url`` that is not HTTP, and for a
-    ``batch`` or ``dimensions`` below 1.
+    ``batch``: the largest number of texts in one request. ``timeout``: seconds without a byte from the server.
+    ``default_score``: ``None`` for the value known for the model's name. ``prefixes``: texts to put before searches and
+    before texts of items, as in the model's training. ``max_retries``: how often a temporary failure is retried.
+    ``headers``, ``query``, ``sleep`` and ``jitter`` are as for ``OpenAIServer``. Raises DefinitionError for a
+    ``base_url`` that is not HTTP, and for a ``batch`` or ``dimensions`` below 1.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class OpenAIEmbedder:
     async def embed(self, texts: Sequence[str]) -> "Matrix":
         """Return a row for each of ``texts`` (n x dimension, float32), in their order, as the server sends them.
 
-        Up to 4 requests run at once. Raises the errors of ``ModelError``; no message holds the key.
+        Up to 4 requests run at once. Raises the errors of ``ModelError``; no message contains the key.
         """
         import numpy as np
 

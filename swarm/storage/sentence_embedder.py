@@ -46,7 +46,7 @@ _WORD = re.compile(r"\w+")
 
 
 class _Model:
-    """The encoder, without what says of a text only that it is short or long, and with its numbers.
+    """The encoder, with the component for a text's length removed, and numbers added.
 
     Its vectors of single words are all similar, and a search for one would find every item that is one: the mean of
     many texts and the direction in which they differ most are taken away (Mu and Viswanath, 2018,
@@ -79,7 +79,7 @@ class _Model:
     def _encode(self, texts: Sequence[str]) -> "Matrix":
         import numpy as np
 
-        # The tokenizer takes only what UTF-8 can encode.
+        # The tokenizer accepts only text that UTF-8 can encode.
         clean = [text.encode("utf-8", "replace").decode() for text in texts]
         return np.asarray(self._encoder.encode(clean), np.float32)
 
@@ -102,7 +102,7 @@ class SentenceEmbedder:
     async def embed(self, texts: Sequence[str]) -> "Matrix":
         """Return a row for each text (n x 576, float32). Takes some 1 ms for a sentence, in a thread.
 
-        Of a text, the first 8,000 characters count.
+        Only the first 8,000 characters of a text are used.
 
         Raises ImportError without the extra.
         """

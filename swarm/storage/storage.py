@@ -49,13 +49,13 @@ class StorageWatch:
 
 
 class PersistStorage(Generic[T]):
-    """A storage of ``client`` in ``store``. Lists and searches cache what they read until the storage changes.
+    """A storage of ``client`` in ``store``. Lists and searches cache the items until the storage changes.
 
     ``scope`` is that of the swarm that has the storage; storages with another scope have other items. ``watch`` is
-    told what the user should know.
+    called with messages for the user.
 
     Every method may raise the errors of the backend, and StorageError for an item that cannot be stored or read as its
-    type. Reads include the changes that are staged in ``store``; others do not see them.
+    type. Reads include changes staged in ``store``, which nobody else sees.
     """
 
     def __init__(
@@ -88,9 +88,8 @@ class PersistStorage(Generic[T]):
     async def upsert(self, item: T, id: str | None = None) -> str:  # noqa: A002 (the usual name)
         """Store ``item`` and return its id: a new one, or ``id``, whose item is replaced.
 
-        New ids sort by the time of their creation. Raises StorageError when the item would not come back as its
-        type or has no texts to be found by, and ValueError for an ``id`` that is empty or too long; nothing is stored
-        then.
+        New ids sort by the time of their creation. Raises StorageError if the item could not be read back as its type
+        or has no texts to search, and ValueError for an ``id`` that is empty or too long; nothing is stored then.
         """
         return (await self.upsert_many([(id, item)]))[0]
 
@@ -121,7 +120,7 @@ class PersistStorage(Generic[T]):
         return await self._read()
 
     async def get(self, id: str) -> T | None:  # noqa: A002 (as above)
-        """Return the item ``id``, or ``None`` when there is none."""
+        """Return the item ``id``, or ``None`` if it does not exist."""
         key = self._key(id)
         await self._fill()
         value = await self._store.read(key)
@@ -152,7 +151,7 @@ class PersistStorage(Generic[T]):
         return False
 
     async def clear(self) -> int:
-        """Remove all items and return how many there were. Default items do not return, but see ``follow``."""
+        """Remove all items and return their number. Default items do not return, but see ``follow``."""
         values = await self._read()
         if values:
             await self._write(*(Delete(self._key(item_id)) for item_id in values))
@@ -165,11 +164,11 @@ class PersistStorage(Generic[T]):
     async def search(self, search: str, total: int = 1, score: float | None = None) -> builtins.list[Hit[T]]:
         """Return at most ``total`` items whose texts are most similar to ``search``, best first.
 
-        ``score``: the lowest cosine that counts, the embedder's own when ``None``. Equal scores are in the order of the
-        ids. Blank texts score 0.
+        ``score``: the minimum cosine; ``None``: the embedder's own. Equal scores are in the order of the ids. Blank
+        texts score 0.
 
-        Raises ValueError for a ``total`` below 1 or a ``score`` that is not a number, EmbeddingError, and what the
-        embedder raises.
+        Raises ValueError for a ``total`` below 1 or a ``score`` that is not a number, EmbeddingError, and the errors of
+        the embedder.
         """
         check_value("storage", "search", search, TEXT)
         least = self._embedding.embedder.default_score if score is None else score
@@ -212,10 +211,10 @@ class PersistStorage(Generic[T]):
         return {item_id: value for item_id, value in sorted(both.items()) if value is not None}
 
     async def follow(self, *, force: bool = False, dry_run: bool = False) -> Update:
-        """Store what has changed in the default items since they were stored; return what that was.
+        """Store the changes to the default items since they were stored; return these changes.
 
-        What a tool or a user has changed or removed stays so, unless ``force`` is set: then all default items are
-        stored as they are defined. Items that were added stay in either case. A ``dry_run`` writes nothing.
+        Changes and removals by a tool or a user stay, unless ``force`` is set: then all default items are stored as
+        defined. Added items stay in either case. A ``dry_run`` writes nothing.
         """
         backend, ttl = self._store.backend, self._store.lifetimes.storage
         embedder = self._embedding.embedder.name

@@ -38,7 +38,7 @@ class AgentTool(Tool):
 
     @property
     def rules(self) -> dict[str, Any]:
-        """The rules for its calls that no model is told, with the limits of a task."""
+        """The settings of its calls that models do not see, with the limits of a task."""
         limits = {name: getattr(self, name) for name in _RULES if getattr(self, name) != getattr(AgentTool, name)}
         return {**super().rules, **limits}
 
@@ -53,7 +53,7 @@ class AgentTool(Tool):
         return name_of(self.agent)
 
     async def run(self, ctx: Context, arguments: dict[str, Any]) -> str:
-        """Have the agent work on the task; return its last answer. Its limits replace the tool's timeout."""
+        """Let the agent work on the task; return its last answer. Its limits replace the tool's timeout."""
         if ctx.asking is None:
             raise RuntimeError(f"the agent {self.agent_name!r} works only in a turn of a session")
         if self.background and ctx.starting is not None:

@@ -47,7 +47,7 @@ class UserQuestion:
 
     @property
     def kind(self) -> Literal["text", "choice", "yes_no", "form"]:
-        """What is asked for: the answer is a text, one of ``choices``, a bool, or a mapping with the ``fields``."""
+        """The kind of answer: a text, one of ``choices``, a bool, or a mapping with the ``fields``."""
         if self.choices:
             return "choice"
         if self.form is not None:
@@ -72,7 +72,7 @@ class UserQuestion:
         ]
 
     def check(self, answer: object) -> Any:
-        """Return ``answer`` as the tool gets it. Raises ArgumentsError if it is not what was asked for."""
+        """Return ``answer`` as the tool gets it. Raises ArgumentsError if it is not a valid answer."""
         match self.kind:
             case "form" if self.form is not None:
                 return self.form.parse(encode_json(answer).decode())

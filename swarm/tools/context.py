@@ -97,9 +97,9 @@ def assigned(record: Record) -> Assignment:
 class Context(Generic[DepsT]):
     """The argument for the parameter ``ctx`` of a tool, a prompt or a condition.
 
-    ``Context[Shop]`` says of what type the session's ``deps`` are.
+    ``Context[Shop]`` sets the type of the session's ``deps``.
 
-    What a tool changes through it is stored together with the tool's result, or, if the tool fails, not at all.
+    A tool's changes through it are stored together with the tool's result, or, if the tool fails, not at all.
     """
 
     client: str
@@ -169,10 +169,10 @@ class Context(Generic[DepsT]):
         self.handoff_to = name
 
     def spawn(self, agent: Named | str, task: str, *, wake: bool = True) -> str:
-        """Have ``agent`` work on ``task`` in the background once this tool's result is stored; return the task's id.
+        """Let ``agent`` work on ``task`` in the background once this tool's result is stored; return the task's id.
 
         Its answer arrives as a message between turns; with ``wake``, the active agent reacts to it then. Raises
-        DefinitionError for an unknown agent, and RuntimeError outside of a turn and in a task.
+        DefinitionError for an unknown agent, and RuntimeError outside a turn or inside a task.
         """
         name = name_of(agent)
         self.primitives.check_agent(name)
@@ -181,9 +181,9 @@ class Context(Generic[DepsT]):
         return self.starting(Assignment(name, task, wake))
 
     def show(self, image: Mapping[str, Any]) -> None:
-        """Let the model see ``image``, a content part as ``image_file`` returns, beside the tool's result.
+        """Show ``image``, a content part from ``image_file``, to the model after the tool's result.
 
-        Raises DefinitionError if it is none, and ImageError if it cannot be sent.
+        Raises DefinitionError if it is not an image, and ImageError if it cannot be sent.
         """
         if not isinstance(image, Mapping) or image.get("type") != "image_url":
             raise DefinitionError(f"ctx.show got {image!r:.80}, expected an image: ctx.show(image_file(PATH))")
@@ -202,10 +202,10 @@ class Context(Generic[DepsT]):
     async def ask(self, prompt: Any, *, output: object, model: Model | str | None = None) -> Any: ...
 
     async def ask(self, prompt: Any, *, output: Any = None, model: Model | str | None = None) -> Any:
-        """Ask a model outside of the conversation, and return its answer.
+        """Ask a model outside the conversation, and return its answer.
 
         ``prompt`` is a text, content parts or messages, as in ``Session.ask``; the model gets nothing else. ``output``
-        is the type of the answer, ``model`` another model than the agent's, or its name. Raises OutputError if no
+        is the type of the answer, ``model`` a model other than the agent's, or its name. Raises OutputError if no
         answer fits, OverBudget and the kinds of ModelError.
         """
         return await self._asking("ask").ask_model(prompt, output, model)
@@ -222,8 +222,8 @@ class Context(Generic[DepsT]):
     async def ask_user(self, question: str, *, choices: Sequence[str] = (), output: Any = str) -> Any:
         """Ask the user, and return the answer: a text, one of ``choices``, or a value of the type ``output``.
 
-        ``bool`` is a question for yes or no, a class with fields is a form. Raises AskError where nobody can be asked,
-        and when the user does not answer.
+        With ``bool``, it is a yes-or-no question, with a class a form with its fields. Raises AskError if there is no
+        user to ask, or the user does not answer.
         """
         return await self._asking("ask_user").ask_user(question, choices, output)
 

@@ -70,7 +70,7 @@ class Tool:
 
     @property
     def rules(self) -> dict[str, Any]:
-        """The rules for its calls that no model is told, by name, as far as they are not the defaults."""
+        """The settings of its calls that models do not see, by name, without defaults."""
         return {name: getattr(self, name) for name in _RULES if getattr(self, name) != getattr(Tool, name)}
 
     @property
@@ -110,10 +110,10 @@ class Tool:
         return self.signature.schema.checked(values)
 
     async def run(self, ctx: Context, arguments: dict[str, Any]) -> str:
-        """Call the function and return its result as text: strings as they are, all else as JSON.
+        """Call the function and return its result as text: strings unchanged, all else as JSON.
 
         Raises ToolTimeoutError when it takes longer than ``timeout``, and the errors of the function. A function that
-        is not async runs in a thread of its own; when it is abandoned, ``ctx.cancelled`` tells it to stop.
+        is not async runs in its own thread; when it is abandoned, ``ctx.cancelled`` tells it to stop.
         """
         if self.background and ctx.starting is not None:
             from pydantic_core import to_json
@@ -176,9 +176,9 @@ def tool(
     """Turn a function into a tool: ``@tool``, or ``@tool(name="…", approve="ask", …)``.
 
     The model gets a description made from the signature and the docstring; a line ``parameter: text`` in the docstring
-    describes that parameter. ``effects=False`` marks a tool that only looks things up. With ``background``, a call goes
-    on while the conversation continues, and its result arrives as a message, to which the agent reacts. Raises
-    DefinitionError for a signature that cannot be described as JSON schema.
+    describes that parameter. ``effects=False`` marks a read-only tool. With ``background``, the conversation continues
+    during a call, and its result arrives as a message, to which the agent reacts. Raises DefinitionError for a
+    signature that cannot be described as JSON schema.
     """
 
     def make(function: Callable[..., Any]) -> Tool:

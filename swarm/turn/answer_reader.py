@@ -24,7 +24,7 @@ class AnswerReader:
         self.stuck = False
         """Whether the model repeats itself without end, so that the rest is not worth waiting for."""
         self.doubts: dict[str, str] = {}
-        """Why calls must not be carried out whatever they say, by their ids: cut off, unreadable, or examples."""
+        """Why calls must not be carried out, by id: cut off, unreadable, or examples."""
         self.guesses: set[str] = set()
         """The ids of calls that were written as text."""
         self.unreadable = ""
@@ -40,7 +40,7 @@ class AnswerReader:
         self._ends_in_leak = False
 
     def add(self, chunk: TextChunk | ReasoningChunk) -> Iterator[TextChunk | ReasoningChunk]:
-        """Take the next chunk; yield what may be shown of it and of those before."""
+        """Take the next chunk; yield the text to show, also of earlier chunks."""
         self.stuck = self._guards[type(chunk)].add(chunk.text)
         if isinstance(chunk, ReasoningChunk):
             self._thoughts.append(chunk.text)
@@ -55,7 +55,7 @@ class AnswerReader:
             yield from self._sort(self._filter.feed(chunk.text))
 
     def finish(self) -> Iterator[TextChunk | ReasoningChunk]:
-        """End the answer; yield what was still held back."""
+        """End the answer; yield the text that was held back."""
         if self._filter is not None:
             yield from self._sort(self._filter.finish())
 
@@ -84,7 +84,7 @@ class AnswerReader:
         return Answer("".join(self._raw), finish="repetition", reasoning="".join(self._reasoning))
 
     def repaired_answer(self, raw: Answer, prefix: str) -> tuple[Answer, list[Repair]]:
-        """Return ``raw`` with all put right that can be without losing anything, and what that was.
+        """Return ``raw`` with all repairs that lose no content, and a list of the repairs.
 
         Calls that were written as text get ids that begin with ``prefix``. Those that do not fit the offer are among
         the calls too, as they were written.

@@ -75,7 +75,7 @@ class Exchange:
         self._last: Answer | None = None
 
     def add(self, event: ModelEvent) -> Iterator[Event]:
-        """Take the next event of the model; yield what may be shown."""
+        """Take the next event of the model; yield the events to show."""
         match event:
             case TextChunk() | ReasoningChunk():
                 yield from self._deltas(self.reader.add(event))
@@ -91,7 +91,7 @@ class Exchange:
                     yield from self._deltas(self.reader.add(TextChunk(text)))
 
     def finish(self) -> Iterator[Event]:
-        """End the answer; yield what was still held back.
+        """End the answer; yield the events that were held back.
 
         Raises ModelRefused if the limit of tokens, or a filter of the provider, left no answer.
         """

@@ -63,7 +63,7 @@ def refuse_by_hook(recorder: "TurnRecorder", text: str, denied: Denied) -> Refus
 def _refuse(
     recorder: "TurnRecorder", policy: "Policy", direction: str, text: str, *, banned: bool, before: bool = False
 ) -> Refused:
-    # Of a refused answer, the reply is a record of its own.
+    # For a rejected answer, the reply is a separate record.
     further: dict[str, Any] = {"reply": policy.message} if direction == "input" else {}
     if recorder.answer.tool_calls:
         further |= {"bad": recorder.answer.to_message(), "finish": recorder.answer.finish}

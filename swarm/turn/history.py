@@ -28,7 +28,7 @@ _BEFORE_TASK = "Your task:"
 
 
 async def history_for(giver: Conversation, child: Conversation, kind: str) -> str:
-    """Return what stands before a task: what ``giver`` sees of its conversation, as ``kind`` says; "none" is nothing.
+    """Return the text before a task: the conversation as ``giver`` sees it, in the form ``kind``; "none" is empty.
 
     A summary is made by the model of ``child``, and recorded. Raises ToolFailure if it gives none.
     """
@@ -48,14 +48,14 @@ async def history_for(giver: Conversation, child: Conversation, kind: str) -> st
 
 
 def lines_of(group: Group) -> list[str]:
-    """Return the messages and calls of a group, each as a sentence that says whose it is."""
+    """Return the messages and calls of a group, each as a sentence with its author."""
     lines = []
     for part in group.parts():
         message = part.message
         speaker = {"tool": "The tool returned"}.get(message["role"], f"The {message['role']} said")
         if text := text_of(in_words(message)).strip():
             lines.append(f"{speaker}: {text}")
-        # Words, not a notation: what the model copies from here stands in the conversation from then on.
+        # Words, not a notation: text that the model copies from here stays in the conversation.
         lines += [f"The assistant used the tool {name} with {arguments}." for _, name, arguments in calls_of(message)]
     return lines
 

@@ -10,9 +10,9 @@ _T = TypeVar("_T")
 
 
 async def run_hooks(conversation: Conversation, point: str, *seen: Any, value: _T, call_id: str = "") -> _T | Denied:
-    """Return what the hooks at ``point`` make of ``value``; see ``HookChain.run``."""
+    """Return ``value`` as the hooks at ``point`` change it; see ``HookChain.run``."""
     if not conversation.hooks.has(point):
         return value
-    # Not staged: what a hook changes belongs to no tool.
+    # Not staged: a hook's changes do not belong to a tool.
     ctx = replace(conversation.tool_context(call_id), primitives=conversation.primitives)
     return await conversation.hooks.run(point, ctx, *seen, value=value)

@@ -212,7 +212,7 @@ class _Turn:
         return exchange
 
     async def sent(self, request: ModelRequest) -> ModelRequest:
-        """Return what is sent for ``request``, as hooks change it. Raises RequestDenied if one refuses it."""
+        """Return ``request`` as hooks change it. Raises RequestDenied if a hook rejects it."""
         conversation = self._conversation
         request = await conversation.blobs.filled(request)
         sent = await run_hooks(conversation, "before_request", value=request)
@@ -223,7 +223,7 @@ class _Turn:
         return conversation.last_request
 
     async def run_after_hooks(self, error: Exception | None) -> str:
-        """Call the hooks at the end of a turn, which is stored: return what went wrong in them."""
+        """Call the hooks at the end of a stored turn; return their errors."""
         conversation = self._conversation
         try:
             await run_hooks(conversation, "after_turn", self.recorder.answer, value=error)
@@ -232,7 +232,7 @@ class _Turn:
         return ""
 
     def count_tokens(self, exchange: Exchange) -> None:
-        """Count what the request and its answer have cost, if they belong to a task."""
+        """Count the tokens of the request and its answer, if they belong to a task."""
         if self._conversation.task is not None:
             usage = exchange.answer.usage or {}
             counted = [figure for name in _COUNTS if isinstance(figure := usage.get(name), int)]
@@ -264,7 +264,7 @@ class _Turn:
         return events
 
     async def _run_answer_hooks(self, exchange: Exchange) -> Refused | None:
-        """Let hooks change the answer; return their refusal, whose reason is the answer then."""
+        """Let hooks change the answer; return a rejection, whose reason then is the answer."""
         conversation, recorder = self._conversation, self.recorder
         sent, answer = conversation.last_request, recorder.answer
         changed = await run_hooks(conversation, "after_request", sent, value=answer)

@@ -14,7 +14,7 @@ from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 
 _ANSWERS = frozenset({"user", "request", "error", "policy", "unsent", "reset"})
-"""Types of the first records of a turn: whatever woke an agent before is answered by it."""
+"""Types of the first records of a turn: the turn answers all earlier messages that woke an agent."""
 
 _REACT_LATER = " Meanwhile, messages from outside have arrived, which you see above: please react to them, too."
 

@@ -9,7 +9,7 @@ from swarmchat.swarm.persistence.tickets import open_desks
 
 
 async def waits_for_person(conversation: Conversation) -> PersonAwaited:
-    """Return who answers, and how many people there are; nobody while the store cannot be asked."""
+    """Return the person who answers and the number of people; nobody if the store cannot be reached."""
     person, desks = "", 0
     with suppress(BackendError):
         ticket, _ = await conversation.queue.ticket()

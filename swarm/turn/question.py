@@ -47,7 +47,7 @@ class Question:
 
 
 def read_question(asked: object) -> Question:
-    """Return what is ``asked`` as messages.
+    """Return the question ``asked`` as messages.
 
     Raises DefinitionError if they are not messages of the chat API, and ImageError for an image that cannot be sent.
     """

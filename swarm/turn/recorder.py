@@ -188,7 +188,7 @@ class TurnRecorder:
         The user can send that again, and sees the error.
         """
         if self._batch.records or self._changes:
-            # To the end: what waits to be stored when the turn is stopped is not lost, and comes before what follows.
+            # To the end: records waiting when the turn is stopped are not lost, and come before later ones.
             await run_to_completion(self._store())
 
     async def _store(self) -> None:

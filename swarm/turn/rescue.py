@@ -188,7 +188,7 @@ class Rescue:
         return RescueDecision(self._note_repairs(repairs, raw), refusals=fault.refusals, error=fault.error)
 
     def _ask_again(self, fault: Fault, raw: Answer) -> None:
-        """Put the bad answer as the model wrote it, what is wrong with it, and the question at the end of the request.
+        """Put the bad answer as the model wrote it, its fault, and the question at the end of the request.
 
         They are a pair of messages, because the chat templates of some models refuse two messages of one role in a row.
         They use no notation of swarmchat's: models copy it.
@@ -213,7 +213,7 @@ class Rescue:
         return events
 
     def _note(self, fault: Fault, step: str, raw: Answer | None = None, ms: int = 0) -> Event:
-        """Record a step, with the rejected answer ``raw`` and what it cost."""
+        """Record a step, with the rejected answer ``raw`` and its cost."""
         bad: dict[str, Any] = {}
         if raw is not None:
             bad = {"bad": raw.to_message(), "finish": raw.finish, "ms": ms}

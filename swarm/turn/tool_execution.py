@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 EDITED = "The user changed the arguments to "
-"""How the result of a call begins whose arguments the user edited; JSON, a full stop and the tool's result follow."""
+"""The start of a result if the user edited the arguments; JSON, a full stop and the tool's result follow."""
 
 _DENIED = "Denied: the user did not allow this call. Do not make it again; say what you would have done."
 DENIED_BECAUSE = "Denied: this call was not allowed: "
@@ -74,7 +74,7 @@ class ToolCalls:
         self.outcomes = [Outcome(call) for call in calls]
 
     async def run(self) -> AsyncGenerator[Event, None]:
-        """Run the calls side by side; yield when one starts or ends, and what happens in tasks.
+        """Run the calls in parallel; yield an event when one starts or ends, and the events of tasks.
 
         Closing the generator cancels the rest.
         """
