@@ -181,7 +181,8 @@ async def copy(store: OpenStore, to: str, names: Sequence[str], everything: bool
             if shared := await shared_data(store.backend):
                 remark(f"what all clients share stays on {store.name}: {', '.join(shared)}")
         elif not as_json:
-            remark(f"memory, bans and storages of {store.client} stay on {store.name}: --all takes them along")
+            how = "--all in place of names takes them along"
+            remark(f"memory, bans and storages of {store.client} stay on {store.name}: {how}")
 
 
 async def _store_all(
