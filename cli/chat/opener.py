@@ -14,8 +14,6 @@ from swarmchat.cli.settings.store import eviction_warning, matching_session, ope
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.agents.agent import Swarm
-from swarmchat.swarm.agents.loader import EXAMPLES
-from swarmchat.swarm.archive.renaming import kept_under, notice_name
 from swarmchat.swarm.common.messages import calls_of
 from swarmchat.swarm.errors import DefinitionError, SwarmError
 from swarmchat.swarm.models.base import Model
@@ -78,8 +76,15 @@ class Opener:
     async def _renaming(self, session: Session) -> str:
         """Return a warning if the swarm has another name than before, and so does not see what it has kept."""
         source, scope = (session.settings.resume_with or {}).get("swarm", ""), self.swarm.scope
-        if not source or source in EXAMPLES:
+        if not source:
             return ""
+        # The plain assistant does without.
+        from swarmchat.swarm.agents.loader import EXAMPLES
+
+        if source in EXAMPLES:
+            return ""
+        from swarmchat.swarm.archive.renaming import kept_under, notice_name
+
         client = session.info.client
         before = await notice_name(self.backend, client, source, scope)
         began = session.primitives.session_scope

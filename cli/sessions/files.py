@@ -189,7 +189,8 @@ async def copy(store: OpenStore, to: str, names: Sequence[str], everything: bool
             if shared := await shared_data(store.backend):
                 remark(f"storages that all clients share stay on {store.name}: {', '.join(shared)}")
         elif not as_json:
-            remark(f"memory, bans and storages of {store.client} stay on {store.name}: --all copies them too")
+            how = "--all in place of names copies them too"
+            remark(f"memory, bans and storages of {store.client} stay on {store.name}: {how}")
 
 
 async def _store_all(

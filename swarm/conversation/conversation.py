@@ -352,7 +352,7 @@ class Conversation:
 
         try:
             lifetimes = self.settings.lifetimes
-            notice = await restore(self.journal, self.primitives.memory, lifetimes, self.navigation, lost, pending)
+            notice = await restore(self.journal, self.primitives, lifetimes, self.navigation, lost, pending)
         finally:
             self.last_request = None
             self.view.rebuild()

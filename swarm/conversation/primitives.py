@@ -99,6 +99,16 @@ class Primitives:
         return PersistMemory(self._store, self._client, scope, "" if self._began_session else scope)
 
     @property
+    def lasting(self) -> list[str]:
+        """What the swarm keeps that is in no log, as a user calls it."""
+        kinds = {
+            "changed items of storages": self._swarm.storages,
+            "shared states": [state for state in self._swarm.states if state.shared],
+            "bans": self._swarm.policies,
+        }
+        return [kind for kind, definitions in kinds.items() if definitions]
+
+    @property
     def navigation(self) -> PersistSwarm:
         """The active agent and the way back."""
         return PersistSwarm(self._store, self._client, self._session)

@@ -12,6 +12,7 @@ from swarmchat.swarm.archive.repair import renumber
 from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter, reader
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.conversation.message_blobs import MessageBlobs
+from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.errors import LogLost
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.journal import Journal
@@ -26,13 +27,13 @@ from swarmchat.swarm.primitives.session_state import SessionState
 
 async def restore(
     journal: Journal,
-    memory: PersistMemory,
+    primitives: Primitives,
     lifetimes: Lifetimes,
     navigation: Navigation,
     lost: LogLost,
     pending: Iterable[Record] = (),
 ) -> str:
-    """Store the records in memory again, ``navigation`` and the client's ``memory``; return a message for the user.
+    """Store the records in memory again, ``navigation`` and the client's memory; return a message for the user.
 
     If some are missing, the rest is stored with new numbers, followed by the unsaved records and ``pending``; then
     LogLost is raised. Raises SessionBusy when another process has continued the session, and the backend's errors.
@@ -41,11 +42,13 @@ async def restore(
     records = [record for record in _in_memory(log) if record.seq >= stored]
     count, missing = log.next_seq - stored, log.next_seq - stored - len(records)
     writes = _state_writes(info, lifetimes, records)
-    writes += await _memory_writes(memory, lifetimes, records)
+    writes += await _memory_writes(primitives.memory, lifetimes, records)
     writes.append(Put(keys.session_swarm(info.client, info.id), navigation.to_bytes(), lifetimes.session))
     if not missing:
         await journal.rewrite(stored, [record.line for record in records], *writes)
-        return f"the store had lost {count:,} records of this session: they are stored again"
+        # A store that has lost all of a session has probably lost everything.
+        others = "" if stored or not primitives.lasting else f"; {' and '.join(primitives.lasting)} may be lost, too"
+        return f"the store had lost {count:,} records of this session: they are stored again{others}"
     await journal.rewrite(stored, renumber([*records, *journal.unsaved, *pending], stored), *writes)
     # Not earlier: if the write fails, they are still unsaved.
     journal.unsaved = []

@@ -87,6 +87,14 @@ def test_what_a_restarted_server_has_lost_is_stored_again(program, server, tmp_p
     chat.__exit__(None, None, None)
 
 
+def test_what_is_in_no_log_is_named_after_a_loss(program, tmp_path):
+    with start_redis(tmp_path) as store, program.chat("-b", store.url, "-s", "s", "-S", "helpdesk") as chat:
+        say(chat, "hello", "triage ❯")
+        with store.client() as client:
+            client.flushall()
+        say(chat, "hello again", "are stored again; changed items of storages and bans may be lost, too")
+
+
 def test_a_message_comes_back_if_a_part_of_the_session_is_gone(program, server, tmp_path):
     async def fill(url):
         backend = open_backend(url)

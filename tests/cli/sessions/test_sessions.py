@@ -36,7 +36,7 @@ def url_of(program, place: list[str]) -> str:
 def sessions(program, *arguments: str) -> str:
     """Return what the command prints, which must end well and complain of nothing."""
     done = program.invoke("sessions", *arguments)
-    left_behind = "  memory, bans and storages of ann stay on disk: --all copies them too\n"
+    left_behind = "  memory, bans and storages of ann stay on disk: --all in place of names copies them too\n"
     expected = left_behind if arguments[0] == "copy" and not {"--json", "--all"} & {*arguments} else ""
     assert (re.sub(r" *[0-9]+ h left: then .*\n", "", done.err), done.code) == (expected, 0), done
     return done.out
