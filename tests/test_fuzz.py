@@ -26,14 +26,19 @@ from logs import asked, lines_of, put_session
 from model_server import EVENTS, JSON, Reply, model_server
 from pictures import picture
 from swarmchat.backends import Append, Backend, BackendError, open_backend
-from swarmchat.backends.base import Truncate
-from swarmchat.cli.errors import ConfigError
+from swarmchat.backends.base import Put, Truncate
+from swarmchat.cli.errors import CliError, ConfigError
+from swarmchat.cli.inspection.item_files import ItemReader
+from swarmchat.cli.prompt.history import PromptHistory
+from swarmchat.cli.settings.folder import Consents
 from swarmchat.cli.settings.hook_commands import hook_commands
 from swarmchat.cli.settings.loading import load_settings
 from swarmchat.cli.settings.readers import HOOK_POINTS
+from swarmchat.cli.slash.templates import read_templates
 from swarmchat.swarm.agents.loader import load_swarm
 from swarmchat.swarm.agents.toml_file import read_toml
 from swarmchat.swarm.archive import export
+from swarmchat.swarm.archive.client_data import copy_client_data
 from swarmchat.swarm.archive.dialogue import dialogue
 from swarmchat.swarm.archive.repair import repair_log
 from swarmchat.swarm.archive.search import search_session
@@ -42,8 +47,9 @@ from swarmchat.swarm.archive.writer import SessionWriter
 from swarmchat.swarm.errors import ImageError, ModelError, SwarmError, TranscriptError
 from swarmchat.swarm.images.files import image_part
 from swarmchat.swarm.importers.detect import open_transcript
+from swarmchat.swarm.mcp.login import TokenFile
 from swarmchat.swarm.mcp.questions import form_schema
-from swarmchat.swarm.mcp.server import read_servers_file
+from swarmchat.swarm.mcp.server import McpServer, read_servers_file
 from swarmchat.swarm.mcp.texts import safe_schema
 from swarmchat.swarm.models.base import Answer, Model, ModelRequest, ToolCall
 from swarmchat.swarm.models.demo import DemoModel
@@ -53,13 +59,16 @@ from swarmchat.swarm.models.server_facts import ServerFacts, facts_in_models, fa
 from swarmchat.swarm.models.streaming import AnswerDeltas
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import Holder, parse_holder
+from swarmchat.swarm.persistence.mailbox import tell
 from swarmchat.swarm.persistence.records import parse_record
 from swarmchat.swarm.persistence.session_index import list_sessions
+from swarmchat.swarm.persistence.store import Lifetimes
 from swarmchat.swarm.providers.adaptations import LearnedAdaptations
 from swarmchat.swarm.providers.failures import ServerErrors, retry_after
 from swarmchat.swarm.providers.schemas import portable_tools
 from swarmchat.swarm.replay.cassette import Cassette, MeteredModel, TimedAnswer
 from swarmchat.swarm.replay.files import read_conversations
+from swarmchat.swarm.session.desk import OperatorDesk
 from swarmchat.swarm.session.session import Session
 from swarmchat.swarm.tools.asking import user_question
 from swarmchat.swarm.tools.context import ArgumentsError
@@ -213,6 +222,80 @@ def import_and_read(path: Path) -> None:
             await read_conversations(path)
 
     asyncio.run(run())
+
+
+@cache
+def stored_by_a_session() -> tuple[dict[str, bytes], dict[str, list[bytes]]]:
+    """Return the values and the lists of a session that waits for a person, and has a message that waits."""
+
+    async def run() -> tuple[dict[str, bytes], dict[str, list[bytes]]]:
+        backend, swarm = open_backend("memory:"), load_swarm("helpdesk", Path())
+        async with Session.open(backend, DemoModel(rules=swarm.demo), swarm, client="ann", name="s") as session:
+            for text in ("My name is Ann", "Where is order 7?", "I want to talk to a person"):
+                async for _ in session.run_turn(text):
+                    pass
+        await tell(backend, "ann", "s", "hello")
+        lists = {key: await backend.slice(key, 0) for key in (of("ann", "s") for of in LISTS)}
+        return {key: value async for key, value in backend.scan("") if value[:1] in b"[{"}, lists
+
+    return asyncio.run(run())
+
+
+LISTS = (keys.session_log, keys.session_mailbox)
+
+
+@given(st.data())
+def test_values_stored_beside_logs(data: st.DataObject) -> None:
+    """An entry of the list, the active agent, states, memory, a ticket and a message that waits."""
+    values, lists = stored_by_a_session()
+    (mailbox, (mail,)) = list(lists.items())[1]
+    key = data.draw(st.sampled_from([*values, mailbox]))
+    new = data.draw(damaged(json.loads(values.get(key, mail))).map(as_json) | st.binary(max_size=30))
+    puts = [Put(each, value) for each, value in (values | {key: new}).items() if each != mailbox]
+    appends = [Append(each, (new,) if each == key else tuple(lines)) for each, lines in lists.items()]
+
+    async def run() -> None:
+        backend, swarm = open_backend("memory:"), load_swarm("helpdesk", Path())
+        await backend.commit(*puts, *appends)
+        with errors_told(SwarmError, BackendError):
+            async with OperatorDesk(backend, swarm, "Bob") as desk:
+                for ticket in await desk.tickets():
+                    await desk.take(ticket.client, ticket.session)
+        with errors_told(SwarmError, BackendError):
+            async with Session.open(backend, DemoModel(), swarm, client="ann", name="s") as session:
+                async for _ in session.run_turn("And my order?"):
+                    pass
+        with errors_told(SwarmError, BackendError):
+            _ = [_ async for _ in copy_client_data(backend, open_backend("memory:"), "ann", Lifetimes())]
+        await list_sessions(backend, "ann")
+
+    asyncio.run(run())
+
+
+CONTENTS = {
+    "trusted.json": json.dumps({"/x/swarmchat.toml": "0" * 64}),
+    "history": "\n# 2026-01-02 03:04:05\n+one\n+two\n",
+    "explain.md": "---\ndescription: x\nargument-hint: y\n---\nSay $1, $ARGUMENTS\n",
+    "login.json": '{"url": "u", "client_id": "", "tokens": {"access_token": "t"}}',
+    "items.jsonl": '{"a": 1}\n{"a": [2]}\n',
+    "items.csv": 'a,b\n1,"x\ny"\n',
+}
+READERS: dict[str, Callable[[Path], object]] = {
+    "trusted.json": lambda path: Consents(path).has(path, {"swarm": "./x"}),
+    "history": lambda path: list(PromptHistory(str(path)).load_history_strings()),
+    "explain.md": lambda path: read_templates(path.parent)["explain"].fill("a 'b"),
+    "login.json": lambda path: asyncio.run(TokenFile(path, McpServer("x", url="u"), {}).get_tokens()),
+    "items.jsonl": lambda path: ItemReader(bool, "a", dict).read(path, None, 10_000),
+    "items.csv": lambda path: ItemReader(bool, None, dict).read(path, None, 10_000),
+}
+
+
+@given(st.sampled_from(sorted(CONTENTS)), st.data())
+def test_files_of_the_user(folder: Path, name: str, data: st.DataObject) -> None:
+    text = data.draw(cut(CONTENTS[name]) | st.sampled_from(["[" * 3000, '{"a":' * 3000]))
+    (folder / name).write_bytes(text.encode("utf-8", "surrogatepass") + data.draw(st.binary(max_size=3)))
+    with errors_told(SwarmError, CliError):
+        READERS[name](folder / name)
 
 
 @given(

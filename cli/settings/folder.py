@@ -15,6 +15,7 @@ from typing import Any
 
 from platformdirs import user_data_path
 from swarmchat.cli.errors import ConfigError
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.files import write_atomically
 
 PROJECT_FILE = "swarmchat.toml"
@@ -141,7 +142,7 @@ class Consents:
     def all(self) -> dict[str, str]:
         """Return the digests by the paths of settings files; none if the file cannot be read."""
         with suppress(OSError, ValueError):
-            stored = json.loads(self.path.read_text("utf-8"))
+            stored = decode_json(self.path.read_text("utf-8"))
             if isinstance(stored, dict):
                 return {str(path): str(digest) for path, digest in stored.items()}
         return {}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.errors import McpError
 from swarmchat.swarm.mcp.server import McpServer
@@ -110,7 +111,7 @@ class TokenFile:
 
     def _read(self) -> dict[str, Any]:
         with suppress(OSError, ValueError):
-            data = json.loads(self.path.read_bytes())
+            data = decode_json(self.path.read_bytes())
             if isinstance(data, dict) and (data.get("url"), data.get("client_id", "")) == (self.url, self._client_id):
                 return data
         return {}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.files import write_atomically
 from swarmchat.swarm.providers.messages import MessageForm
 from swarmchat.swarm.providers.structured import NO_FORMAT, TOOLS_OFF, WITHOUT_TOOLS, demands_output
@@ -346,7 +347,7 @@ class LearnedAdaptations:
 
     def _read(self) -> dict[str, dict[str, list[str]]]:
         try:
-            servers = json.loads(self._path.read_text("utf-8")) if self._path is not None else {}
+            servers = decode_json(self._path.read_text("utf-8")) if self._path is not None else {}
         except (OSError, ValueError, RecursionError):
             return {}
         return {
