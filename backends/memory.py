@@ -89,10 +89,14 @@ class MemoryBackend:
         if lease:
             writes = (Touch(lease.key, lease.ttl), *writes)
         before = {write.key: self._find(write.key) for write in writes}
+        lists = [entry.content for entry in before.values() if entry and isinstance(entry.content, list)]
+        lengths = [len(content) for content in lists]
         try:
             for write in writes:
                 self._apply(write)
         except CorruptValue:
+            for content, length in zip(lists, lengths, strict=True):
+                del content[length:]
             self._entries = {key: entry for key, entry in {**self._entries, **before}.items() if entry}
             raise
         self._wake()
@@ -175,13 +179,15 @@ class MemoryBackend:
         return self._value(condition.key) == condition.value
 
     def _apply(self, write: Write) -> None:
-        """Apply ``write``. Never changes an entry, only replaces it, so that a refused commit can put it back."""
+        """Apply ``write``. Entries are replaced, so that a refused commit can put them back; lists grow in place."""
         match write:
             case Put(key, value, ttl):
                 self._value(key)  # checks the kind
                 self._entries[key] = _Entry(value, self._expiry(ttl))
             case Append(key, values, ttl):
-                if content := [*self._list(key), *values]:
+                content = self._list(key)
+                content += values
+                if content:
                     self._entries[key] = _Entry(content, self._expiry(ttl))
             case Truncate(key, keep):
                 if content := self._list(key)[:keep]:

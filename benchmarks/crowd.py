@@ -224,7 +224,9 @@ async def _bare(name: str, url: str, folder: Path) -> AsyncIterator[Callable[[li
             yield to_disk
             await loop.run_in_executor(thread, base.close)
         return
-    client = redis.Redis.from_url(urlsplit(url)._replace(path="/9").geturl())
+    # Without a bound that waits, redis-py refuses more than a hundred commands at once.
+    pool = redis.BlockingConnectionPool.from_url(urlsplit(url)._replace(path="/9").geturl(), timeout=None)
+    client = redis.Redis.from_pool(pool)
 
     async def to_redis(commits: list[Commit], start: str) -> None:
         await client.lrange(f"{start}mailbox", 0, -1)

@@ -1,10 +1,11 @@
 """The memory backend: the conformance suite, and the clock."""
 
 import asyncio
+import tracemalloc
 from itertools import count
 
 import pytest
-from swarmchat.backends import Append, Put, UnknownBackend, open_backend
+from swarmchat.backends import Append, CorruptValue, Put, Truncate, UnknownBackend, open_backend
 from swarmchat.backends.memory import MemoryBackend
 from swarmchat.backends.testing.suite import BackendConformance, MakeBackend
 
@@ -65,3 +66,35 @@ def test_each_opening_is_a_fresh_store() -> None:
 def test_takes_no_name(url: str) -> None:
     with pytest.raises(UnknownBackend, match="memory:"):
         open_backend(url)
+
+
+def test_an_append_does_not_copy_the_list() -> None:
+    async def scenario() -> None:
+        backend = open_backend("memory:")
+        await backend.commit(Append("log", (b"record",) * 100_000))
+        # Python makes room for some more at the first one.
+        await backend.commit(Append("log", (b"one more",)))
+        tracemalloc.start()
+        await backend.commit(Append("log", (b"one more",)))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < 10_000
+
+    asyncio.run(scenario())
+
+
+def test_a_refused_commit_adds_nothing() -> None:
+    async def scenario() -> None:
+        backend = open_backend("memory:")
+        await backend.commit(Append("log", (b"a",)), Put("value", b"1"))
+        for writes in (
+            (Append("log", (b"b",)),),
+            (Truncate("log", 0), Append("log", (b"c",))),
+            (Append("new", (b"d",)),),
+        ):
+            with pytest.raises(CorruptValue):
+                await backend.commit(*writes, *writes, Append("value", (b"2",)))
+            assert await backend.slice("log", 0) == [b"a"]
+            assert await backend.length("new") == 0
+
+    asyncio.run(scenario())
