@@ -17,7 +17,10 @@ def chat(
     file: options.Files = None,
     output: options.Output = "text",
     strict: Annotated[
-        bool, typer.Option("--strict", help="With a PROMPT: exit with 4 if the model gave no usable answer.")
+        bool,
+        typer.Option(
+            "--strict", help="With a PROMPT: exit with 4 if the model gave no usable answer, or showed a call."
+        ),
     ] = False,
 ) -> None:
     """Talk with a model. At a terminal a chat begins; with a PROMPT, or in a pipe, one answer is printed.
@@ -51,7 +54,9 @@ def run(
     ] = None,
     file: options.Files = None,
     output: options.Output = "text",
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 4 if a turn gets no usable answer.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 4 if a turn gets no usable answer, or shows a call.")
+    ] = False,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Continue after an error; the exit code is that of the first.")
     ] = False,

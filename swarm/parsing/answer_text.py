@@ -30,12 +30,8 @@ _CONDITIONAL = lazy_pattern(
 _ABOUT_MARKUP = lazy_pattern(
     r"\b(?:html|xml|markup|markdown|entit(?:y|ies)|escap\w+|tags?|templates?|brackets?|source code)\b", re.IGNORECASE
 )
-
-
-_MARKUP = lazy_pattern(
-    r"\s*(?:[{\[\"<>|]|[-*+•]\s|\d{1,2}[.)]\s|[*_]{0,2}(?:assistant|ai|bot|tool|client|user|agent|human)[*_]{0,2}:)",
-    re.IGNORECASE,
-)
+_ROLE = r"[*_]{0,2}(?:assistant|ai|bot|tool|client|user|agent|human)[*_]{0,2}:"
+_MARKUP = lazy_pattern(rf"\s*(?:[{{\[\"<>|]|(?:[-*+•]|\d{{1,2}}[.)])(?:\s|\Z)|{_ROLE})", re.IGNORECASE)
 
 
 class LineContext:

@@ -38,8 +38,10 @@ MEMBERS = lazy_pattern(rf"([\"'])(?:{'|'.join(sorted(CALL_KEYS))})\1[ ]?:")
 MEMBERS_START = lazy_pattern(r"[\"'](?:\w{0,30}(?:[\"'][ ]?:?)?)?\Z")
 _LINE_END = lazy_pattern(r"\r?\n")
 _NAMED = lazy_pattern(rf"[\"'](?:{'|'.join(sorted(NAME_KEYS))})[\"'][ ]?:\s{{0,9}}[\"']([^\"'\n]{{1,100}})[\"']")
-_LONGEST_MEMBERS = 2000
+_LONGEST = 2000
+"""Characters of fields, and of an object's members."""
 _MEMBERS_END = lazy_pattern(r"\s*\n(?:[ \t]*\r?\n|[ \t]*`{3})")
+_COMPLETED = lazy_pattern(r"\[\[ ## completed ## \]\]")
 _FIELD = lazy_pattern(r"\[\[ ## \w*?(tool_name|tool_args) ## \]\]\s*(.*?)\s*(?=\[\[ ##|\Z)", re.DOTALL)
 
 
@@ -48,10 +50,10 @@ class ApiCallParser(LineCallParser):
 
     def fields(self, start: int) -> tuple[str, list[ParsedCall], int]:
         """Read the fields of DSPy's ReAct, which name a tool and its arguments."""
-        completed = self.text.find("[[ ## completed ## ]]", start)
-        if completed < 0:
+        completed = _COMPLETED.search(self.text, start, start + _LONGEST)
+        if completed is None and len(self.text) < start + _LONGEST:
             self.need(len(self.text))
-        end = len(self.text) if completed < 0 else completed + len("[[ ## completed ## ]]")
+        end = completed.end() if completed else min(len(self.text), start + _LONGEST)
         texts = dict(_FIELD.findall(self.text, start, end))
         name, arguments = texts.get("tool_name", ""), texts.get("tool_args", "")
         if self.toolset.resolve(name) is None:
@@ -85,7 +87,7 @@ class ApiCallParser(LineCallParser):
 
     def members(self, position: int) -> tuple[list[ParsedCall], int]:
         """Read the members of a JSON object that has lost its braces, up to a blank line or the end of its block."""
-        named, limit = _NAMED.match(self.text, position), position + _LONGEST_MEMBERS
+        named, limit = _NAMED.match(self.text, position), position + _LONGEST
         if named and self.toolset.resolve(named[1]) is None:
             raise NotACall(position)
         for ending in (_LINE_END, _MEMBERS_END):

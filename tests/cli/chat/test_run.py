@@ -332,6 +332,15 @@ def test_without_an_answer_strict_is_an_error(program, server):
     assert program.invoke("run", "hello", "-s", "s", env=env).code == 0
 
 
+def test_a_call_that_the_user_sees_is_an_error_of_strict(office, server):
+    env = {"SWARMCHAT_RESCUE": "none"}
+    server.reply(*[text('Sure! note(text="milk")')] * 2)
+    flags = ("-S", "office.py", "-s", "s")
+    done = office.invoke("run", "remember milk", "--strict", *flags, env=env)
+    assert (done.code, "note(text=" in done.out) == (4, True)
+    assert office.invoke("run", "How do I call note in Python?", "--strict", *flags, env=env).code == 0
+
+
 def test_ctrl_c_keeps_the_partial_answer_and_says_so(program, server):
     gate = Gate()
     server.reply(text("one"), hang(gate, "partly"))

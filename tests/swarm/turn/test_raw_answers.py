@@ -26,7 +26,7 @@ GOOD, LAST = "We are glad to help you.", "You are welcome."
 PIECE = 4
 NO_CALLS = ("cut in tags", "cut JSON", "explains", "no tools", "ordinary")
 """Forms of which nothing is ever carried out."""
-TEXTS = ("explains", "no tools", "fences", "ordinary")
+TEXTS = ("explains", "no tools", "fences", "ordinary", "programs")
 """Forms of which some answers may show what looks like a call: in a program, or because it is what was asked for."""
 MARKUP = re.compile(
     r"</?(?:tool|function|invoke|args?\b|parameter)|\[TOOL|<\||\"(?:name|tool|action)\"\s*:\s*\"\w+_"
