@@ -52,6 +52,7 @@ _LIST = lazy_pattern(r"(?:[-*+•–—]|\d{1,2}[.):])\s|>|\|")
 """What the lines of lists, quotations and tables begin with: Python in them is talked about."""
 _CALL_WORDS = rf"{CALL_VERB}|action:|(?:tool|function|api)[ _-]?(?:calls?|use|invocation|request)"
 _SAYS_CALL = lazy_pattern(rf"(?i:(?<![a-z])(?:{_CALL_WORDS})(?![a-z]))")
+_OPENINGS = tuple("([{*_~<")
 _PROGRAM = lazy_pattern(r"(?i:\b(?:await|async|return|const|let|var|yield|assistant|ai)\b)")
 _CALLS = lazy_pattern(r"(?i:call|tool|func|invoke|exec|run|dispatch)")
 _DISPATCHER = lazy_pattern(
@@ -153,7 +154,7 @@ class DressedCallParser(ApiCallParser):
         is_program = variable or (opener and not _CALLS.search(opener)) or _PROGRAM.search(dress)
         is_name_only = bool(calls) and calls[0].arguments is None and not calls[0].unended
         may_be_program = is_name_only or (format_name == PYTHONIC and bool(is_program))
-        if dress[:1] in tuple("([{*_~<") and _SAYS_CALL.search(dress) and (closing := self._closing(end)):
+        if dress[:1] in _OPENINGS and _SAYS_CALL.search(dress) and (closing := self._closing(end)):
             return NARRATED, calls, closing, False
         if not self.final and _SUFFIX_START.match(self.text, end):
             raise NeedMore
@@ -242,7 +243,8 @@ class DressedCallParser(ApiCallParser):
         end, is_called = position + len(name), self.text.startswith("(", position + len(name))
         if is_called and self.toolset.resolve(name) is None:
             name = re.split(r"\.|__", name)[-1]
-        if self.toolset.resolve(name) is None:
+        is_narrated = dress[:1] in _OPENINGS and _SAYS_CALL.search(dress) is not None
+        if self.toolset.resolve(name) is None and not (is_called and is_narrated and "_" in name):
             return None
         if is_called:
             return PYTHONIC, *self._called(name, end), ""
@@ -336,7 +338,7 @@ def looks_begun(text: str, first: bool, toolset: Toolset) -> bool:
     if len(text) < 2 or is_prose or (label and label[1] and not toolset.may_begin(label[1])):
         return False
     last = words[-1] if words else ""
-    is_last_named = len(last) > 2 and text.endswith(last) and toolset.may_begin(last)
+    is_last_named = len(last) > 2 and text.endswith(last) and toolset.may_begin(last) and last not in DRESS_WORDS
     is_named = has_sign and (is_last_named or any(map(toolset.resolve, words)))
     if (text[0] in "[({" or (text[0] in "*_~" and text.count(text[0]) % 2 == 0)) and not _is_open(text):
         return False

@@ -111,6 +111,7 @@ REFUSED = [
     ('{"name": ', "the call of a tool is cut off"),
     ("[get_weather", "the call of get_weather is cut off"),
     ("So:\n*calls get_wea", "the call of a tool is cut off"),
+    ("*calls get_wether()*", "unknown tool 'get_wether'; did you mean 'get_weather'?"),
     ("(calling get_weather(city='string'))", "the call of get_weather looks like an example"),
 ]
 ORDINARY = [
@@ -133,7 +134,7 @@ ORDINARY = [
     f"The log says:\n`{F}`\nand then nothing.",
     f"weather = {F}\nif weather > 10:\n    go()",
     "get_weather: I could not reach it.",
-    "The [list_orders] tool lists them",
+    "The [list_orders] tool",
     "[tools.get_weather]\napprove = true",
     "*get_weather* is a tool, and so is **list_orders** here",
     "#get_weather is a tag",
