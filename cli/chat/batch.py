@@ -183,9 +183,11 @@ class _ScriptRun:
                 if isinstance(event, TextDelta):
                     shown += event.text
                 elif isinstance(event, TurnEnded):
-                    recovered = event.recovered and not (self._strict and self._shows_call(text, shown))
+                    recovered = event.recovered
                     if self._kind is not None and event.finish == "refused":
                         raise OutputError(f"a policy refused: {event.text}")
+            if self._strict and recovered and self._shows_call(text, shown):
+                raise RescueExhausted("the answer shows a tool call as text: ask again, or try another model")
             if self._strict and not recovered:
                 raise RescueExhausted("the model gave no usable answer: ask again, or try another model")
         except BaseException as error:

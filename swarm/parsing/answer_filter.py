@@ -200,7 +200,7 @@ class AnswerFilter:
             return self._say(position, end)
         leak = leak.as_example() if self._supposes else leak
         is_sure = all(call.name in self.toolset.names and not call.is_example for call in leak.calls)
-        if is_sure and (leak.format == NARRATED or not (self._output.prose or leak.waits)):
+        if leak.format == NARRATED or (is_sure and not (self._output.prose or leak.waits)):
             self._output.remove(leak)
         else:
             self._line.note(text[position:end], call=True)

@@ -210,7 +210,7 @@ class CallFinder:
         for number, (parsed_call, call) in enumerate(zip(parsed, calls, strict=True)):
             # With these keys, JSON is a call even if its tool is unknown: no data looks like it.
             keys = ("arguments", "parameters") if len(parsed) == 1 else ("arguments",)
-            is_known = call.name in self.toolset.names or (first and parsed_call.key in keys)
+            is_known = call.name in self.toolset.names or (first and parsed_call.key in keys) or format_name == NARRATED
             cut_off = parsed_call.broken and (number > 0 or self.toolset.may_begin(call.name))
             if call.problem is not None and not cut_off and not (parsed_call.explicit and is_known):
                 raise NotACall(end)

@@ -94,7 +94,8 @@ def _fitting_arguments(name: str, arguments: str, toolset: Toolset) -> tuple[str
         value = value[0] if isinstance(value, list) and len(value) == 1 else value
     except NotACall:
         value = arguments
-    candidates = [value if isinstance(value, dict) else _only_value(arguments, name, toolset)]
+    only = value if isinstance(value, str) else arguments
+    candidates = [value if isinstance(value, dict) else _only_value(only, name, toolset)]
     if isinstance(value, dict):
         candidates += [inner for key, inner in value.items() if key in _WRAPPERS and len(value.keys() - {"type"}) == 1]
     schema = toolset.tools[name].signature.parameters if name in toolset.tools else {}

@@ -28,7 +28,7 @@ _IDENTIFIER_START = rf"(?:{_IDENTIFIER}|[A-Z]|Too?|Func?t?i?o?|Cal?|Act?i?o?)"
 _TYPE = r"(?:[ ]?:[ ]?(?:str|dict|list|any|int|float|object|string)\b)?[ ]?"
 _SIGNS = r"\[\](){}<>*_~`\"'|=$\#@/!%.:+•–—→\u2190-\u2bff\U0001f300-\U0001faff\ufe0f\u200b\ufeff-"
 _TOKEN = lazy_pattern(
-    rf"""\s{{1,3}}|<[/|｜]?[A-Za-z][\w:▁-]{{0,40}}[|｜]?>|(?P<variable>{_IDENTIFIER}){_TYPE}=(?![=>])
+    rf"""\s{{1,3}}|<[/|｜]?(?P<tag>[A-Za-z][\w:▁-]{{0,40}})[|｜]?>|(?P<variable>{_IDENTIFIER}){_TYPE}=(?![=>])
     |(?P<opener>{_IDENTIFIER}(?:\.\w{{1,40}}){{0,3}})\(|(?i:{_WORDS})(?![\w'-])
     |(?P<id>\([\w-]{{3,60}}\)(?=[ ]?:))|\d{{1,2}}[.):](?=\s)|[{_SIGNS}]""",
     re.VERBOSE,
@@ -52,6 +52,7 @@ _LIST = lazy_pattern(r"(?:[-*+•–—]|\d{1,2}[.):])\s|>|\|")
 """What the lines of lists, quotations and tables begin with: Python in them is talked about."""
 _CALL_WORDS = rf"{CALL_VERB}|action:|(?:tool|function|api)[ _-]?(?:calls?|use|invocation|request)"
 _SAYS_CALL = lazy_pattern(rf"(?i:(?<![a-z])(?:{_CALL_WORDS})(?![a-z]))")
+_OPENINGS = tuple("([{*_~<")
 _PROGRAM = lazy_pattern(r"(?i:\b(?:await|async|return|const|let|var|yield|assistant|ai)\b)")
 _CALLS = lazy_pattern(r"(?i:call|tool|func|invoke|exec|run|dispatch)")
 _DISPATCHER = lazy_pattern(
@@ -80,6 +81,8 @@ _STRING_START = lazy_pattern(r"([\"'])[^\"'\n]{0,200}(?:\1[ \t]*\r?)?\Z")
 _IN_BRACKETS, _IN_BRACKETS_START = lazy_pattern(r"\[([^\[\]\n]{1,300})\]"), lazy_pattern(r"\[[^\[\]\n]{0,300}\Z")
 _ELEMENT = lazy_pattern(r">[ \t]*([^<>\n]{1,200}?)[ \t]*</([\w.:-]{1,100})")
 _ELEMENT_START = lazy_pattern(r">[^<>\n]{0,200}(?:</?[\w.:-]{0,100})?\Z")
+_WITHIN = lazy_pattern(r"[^\[\](){}<>\n]{0,300}(?=[\])}>])")
+_WITHIN_START = lazy_pattern(r"[^\[\](){}<>\n]{0,300}\Z")
 _UNQUOTED, _UNQUOTED_START = lazy_pattern(r"\(([^()\"'\n]{1,300})\)"), lazy_pattern(r"\([^()\"'\n]{0,300}\Z")
 _TAG_END = r"(?:<[/|｜]{0,2}[A-Za-z][\w:▁-]{0,40}[|｜]?>|tool▁[a-z▁]{1,20})"
 _SUFFIX = lazy_pattern(
@@ -139,7 +142,7 @@ class DressedCallParser(ApiCallParser):
             opener = token["opener"] or opener
             if "\n" in token[0] and not _BEFORE_BREAK.fullmatch(self.text, start, position):
                 raise NotACall(start + 1)
-            is_name = token["id"] and self.toolset.resolve(token["id"][1:-1])
+            is_name = self.toolset.resolve((token["id"] or "")[1:-1] or token["tag"] or "") is not None
             position = position + 1 if is_name else token.end()
         format_name, calls, end, inner = core
         dress = self.text[start:position]
@@ -149,8 +152,9 @@ class DressedCallParser(ApiCallParser):
         if _SAYS_CALL.search(dress) or _CALLS.search(opener):
             calls = [replace(call, explicit=True, key=call.key or "arguments") for call in calls]
         is_program = variable or (opener and not _CALLS.search(opener)) or _PROGRAM.search(dress)
-        may_be_program = format_name == PYTHONIC and bool(is_program)
-        if dress[:1] in tuple("([{*_~<") and _SAYS_CALL.search(dress) and (closing := self._closing(end)):
+        is_name_only = bool(calls) and calls[0].arguments is None and not calls[0].unended
+        may_be_program = is_name_only or (format_name == PYTHONIC and bool(is_program))
+        if dress[:1] in _OPENINGS and _SAYS_CALL.search(dress) and (closing := self._closing(end)):
             return NARRATED, calls, closing, False
         if not self.final and _SUFFIX_START.match(self.text, end):
             raise NeedMore
@@ -239,7 +243,8 @@ class DressedCallParser(ApiCallParser):
         end, is_called = position + len(name), self.text.startswith("(", position + len(name))
         if is_called and self.toolset.resolve(name) is None:
             name = re.split(r"\.|__", name)[-1]
-        if self.toolset.resolve(name) is None:
+        is_narrated = dress[:1] in _OPENINGS and _SAYS_CALL.search(dress) is not None
+        if self.toolset.resolve(name) is None and not (is_called and is_narrated and "_" in name):
             return None
         if is_called:
             return PYTHONIC, *self._called(name, end), ""
@@ -290,6 +295,11 @@ class DressedCallParser(ApiCallParser):
         if _WORD.search(dress) and not (pair and ("=" in pair[0] or "\n" in inner)):
             raise NotACall(position)
         is_pair = pair is not None and pair["key"] in self.properties(name) and pair[0].strip(" -") != pair["key"]
+        within = self.match(_WITHIN, _WITHIN_START, position) if dress[-1:] in tuple("([{<") else None
+        if within and self.whole and not within[0].strip():
+            return DRESSED, [ParsedCall(name, None, bool(self.properties(name)))], within.end(), ""
+        if within and is_pair:
+            return DRESSED, [self._of_text(name, within[0].strip(" :,/"))], within.end(), ""
         is_flag = pair is not None and pair[0].startswith("--") and pair["key"] in self.properties(name)
         if not is_pair and not is_flag and not self.match(_STRING, _STRING_START, end):
             raise NotACall(position)
@@ -328,10 +338,13 @@ def looks_begun(text: str, first: bool, toolset: Toolset) -> bool:
     if len(text) < 2 or is_prose or (label and label[1] and not toolset.may_begin(label[1])):
         return False
     last = words[-1] if words else ""
-    is_last_named = len(last) > 2 and text.endswith(last) and toolset.may_begin(last)
+    is_last_named = len(last) > 2 and text.endswith(last) and toolset.may_begin(last) and last not in DRESS_WORDS
     is_named = has_sign and (is_last_named or any(map(toolset.resolve, words)))
+    if (text[0] in "[({" or (text[0] in "*_~" and text.count(text[0]) % 2 == 0)) and not _is_open(text):
+        return False
     is_begun = is_named or _BEGUN.match(text) or (first and _BEGUN_ANSWER.match(text))
-    return bool(is_begun) and (text[-1] not in _ENDINGS or _is_open(text) or MEMBERS.match(text) is not None)
+    is_ending = is_last_named or not (text[-1].isalnum() or text[-1] in _ENDINGS)
+    return bool(is_begun) and (is_ending or _is_open(text) or MEMBERS.match(text) is not None)
 
 
 def _is_open(text: str) -> bool:

@@ -33,7 +33,7 @@ _TOOL_NAME = lazy_pattern(
 _TOOL_NAME_START = lazy_pattern(
     rf"(?:{_SERVER}</server_name>\s{{0,9}})?(?:{_SERVER}\Z|<{_NAME_TAG}>\s{{0,9}}[\w.:/-]{{0,100}}\s{{0,9}}(?:<[/\w]{{0,15}})?\Z|(?:<[/\w]{{0,15}})?\Z)"
 )
-NAME_END = lazy_pattern(rf"</(?:{_NAME_TAG}|tool_?call|function_?call)>")
+NAME_END = lazy_pattern(rf"</(?:{_NAME_TAG}|tool_?call|function_?call|(?:use|execute)_tool|tool_use|call)>")
 _PARAMETER = lazy_pattern(
     rf"(?=<[^<>\n]{{0,240}}>)<{_NAMESPACE}(?:param(?:eter)?|arg(?:ument)?)"
     rf"(?:={_QUOTED_NAME}{_ATTRIBUTES}?|{_ATTRIBUTES})[ \t]{{0,5}}>"

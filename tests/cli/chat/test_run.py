@@ -338,6 +338,7 @@ def test_a_call_that_the_user_sees_is_an_error_of_strict(office, server):
     flags = ("-S", "office.py", "-s", "s")
     done = office.invoke("run", "remember milk", "--strict", *flags, env=env)
     assert (done.code, "note(text=" in done.out) == (4, True)
+    assert "shows a tool call as text" in done.err
     assert office.invoke("run", "How do I call note in Python?", "--strict", *flags, env=env).code == 0
 
 

@@ -50,6 +50,9 @@ WHOLE = [
     f"<code>result = {F}</code>",
     f"<code>\nresult = {F}\nprint(result)\n</code>",
     # Signs and labels
+    "<get_weather>Paris</get_weather>",
+    '<<get_weather city="Paris">>',
+    "(get_weather city=Paris)",
     f"({F})",
     f"**{F}**",
     f"-> {F}",
@@ -108,6 +111,7 @@ REFUSED = [
     ('{"name": ', "the call of a tool is cut off"),
     ("[get_weather", "the call of get_weather is cut off"),
     ("So:\n*calls get_wea", "the call of a tool is cut off"),
+    ("*calls get_wether()*", "unknown tool 'get_wether'; did you mean 'get_weather'?"),
     ("(calling get_weather(city='string'))", "the call of get_weather looks like an example"),
 ]
 ORDINARY = [
@@ -130,6 +134,9 @@ ORDINARY = [
     f"The log says:\n`{F}`\nand then nothing.",
     f"weather = {F}\nif weather > 10:\n    go()",
     "get_weather: I could not reach it.",
+    "The [list_orders] tool",
+    "[tools.get_weather]\napprove = true",
+    "*get_weather* is a tool, and so is **list_orders** here",
     "#get_weather is a tag",
     "***Important***: *use* the **tool** _now_.",
     "I will now call the function. One moment.",
@@ -208,11 +215,11 @@ def test_a_program_that_was_asked_for_stays_as_it_is() -> None:
 
 @given(
     st.lists(
-        st.sampled_from(["(", "*", "[", "call ", "tool", "x = ", "print(", "->", "\n", ": ", "`", "Thought: ", "I "]),
+        st.sampled_from(["(", "*", "call ", "tool", "x = ", "print(", "->", "\n", ": ", "`", "Thought: ", "I "]),
         max_size=6,
     ),
     st.sampled_from([F, C, f"get_weather {A}", U, "get_weather", "list_orders()", "Paris"]),
-    st.lists(st.sampled_from([")", "*", "]", "\n", " now", ".", "`", ";", F, "print(x)"]), max_size=4),
+    st.lists(st.sampled_from([")", "*", "\n", " now", ".", "`", ";", F, "print(x)"]), max_size=4),
     st.integers(1, 7),
 )
 def test_how_the_text_is_cut_into_pieces_makes_no_difference(
