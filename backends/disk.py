@@ -142,9 +142,7 @@ class DiskBackend:
             for write in writes:
                 if isinstance(write, Condition) and not _holds(rows, write):
                     raise unmet(write)
-            for write in writes:
-                if not isinstance(write, Condition):
-                    rows.apply(write)
+            rows.apply([write for write in writes if not isinstance(write, Condition)])
 
         try:
             await self._transact(write_all)
@@ -162,7 +160,7 @@ class DiskBackend:
             holder = rows.value(key)
             if holder is not None and holder not in (owner, replacing):
                 return None
-            rows.put_head(key.encode(), owner, ttl)
+            rows.put_all([Put(key, owner, ttl)])
             return Lease(key, owner, ttl)
 
         return await self._transact(take)

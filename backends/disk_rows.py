@@ -18,38 +18,27 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
-from urllib.parse import quote_from_bytes
 
 import diskcache
 from swarmchat.backends.base import Append, Delete, Put, Touch, Truncate, Write
+from swarmchat.backends.disk_schema import SCHEMA, SCHEMA_ROW, SETTINGS, check_schema, connect, identity_of
 from swarmchat.backends.errors import CorruptValue
 
-SCHEMA = 1
-"""Version of the layout, kept in the Settings table. A store with a newer version is refused and not changed."""
-
-_SCHEMA_ROW = "swarmchat_schema"
 _LIST = "list"
 _LENGTH = 8
 """Bytes of a length and of an index."""
-_OBJECTS = {"Cache", "Cache_key_raw", "Cache_expire_time", "Settings_size_delete"}
-"""The table, its indexes, and the trigger that is made last."""
 _SWEEP = 20
 _VARIABLES = 500
 """The most variables of one statement; SQLite before 3.32 accepts 999."""
-_SETTINGS = {
-    # diskcache deletes the oldest entries by default when the file reaches 1 GB.
-    "eviction_policy": "none",
-    "size_limit": 2**62,
-    "cull_limit": 0,
-    "statistics": 0,
-    # No value gets a separate file: such files are written outside the transaction.
-    "disk_min_file_size": 2**62,
-    # Pages for each connection, 8,192 by default. The operating system caches the file anyway.
-    "sqlite_cache_size": 512,
-    # If a mapped file is truncated, SIGBUS kills the process.
-    "sqlite_mmap_size": 0,
-}
+_COLUMNS = ("store_time", "expire_time", "access_time", "tag", "value")
+_PUT = (
+    "INSERT INTO Cache (key, raw, access_count, size, mode, filename, "  # noqa: S608  # fixed names only
+    f"{', '.join(_COLUMNS)}) VALUES (?, 1, 0, 0, {diskcache.core.MODE_RAW}, NULL, ?, ?, ?, ?, ?)"
+    f" ON CONFLICT (key, raw) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _COLUMNS)}"
+)
+"""Writes a row, whatever stood there, in one statement: SQLite 3.24 or newer."""
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache ships no types
@@ -99,15 +88,15 @@ class DiskRows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no typ
         os.makedirs(folder, mode=0o700, exist_ok=True)
         # SQLite gives the files beside it (-wal, -shm) the mode of this one.
         os.close(os.open(os.path.join(folder, diskcache.core.DBNAME), os.O_CREAT | os.O_RDWR, 0o600))
-        self._identity = _identity(folder)
-        with closing(_connect(folder, patience)) as connection:
-            is_complete = _check_schema(connection)
+        self._identity = identity_of(folder)
+        with closing(connect(folder, patience)) as connection:
+            is_complete = check_schema(connection)
         if is_complete:
             # The base class would write all settings once more, and wait for whoever else writes.
             self._timeout, self._local, self._disk = patience, threading.local(), BytesDisk(folder)
             self._sql(f"PRAGMA synchronous = {synchronous:d}")
             return
-        settings = {**_SETTINGS, "sqlite_synchronous": synchronous, _SCHEMA_ROW: SCHEMA}
+        settings = {**SETTINGS, "sqlite_synchronous": synchronous, SCHEMA_ROW: SCHEMA}
         try:
             super().__init__(os.sep, patience, BytesDisk, **settings)
             # Another process may have written its own setting into the file meanwhile.
@@ -122,7 +111,7 @@ class DiskRows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no typ
         SQLite would go on with the old one, which nobody else can open any more.
         """
         with suppress(FileNotFoundError):
-            return _identity(self._folder) != self._identity
+            return identity_of(self._folder) != self._identity
         return True
 
     @property
@@ -245,13 +234,18 @@ class DiskRows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no typ
             raise CorruptValue(f"has lost {stop - start - len(values)} values of the list {key.decode()!r}")
         return values
 
-    def apply(self, write: Write) -> None:
-        """Apply one write of a transaction. Raises CorruptValue when the key is of the other kind."""
+    def apply(self, writes: Sequence[Write]) -> None:
+        """Apply the writes of a transaction in their order. Raises CorruptValue when a key is of the other kind."""
+        for is_put, group in groupby(writes, lambda write: isinstance(write, Put)):
+            if is_put:
+                self.put_all([write for write in group if isinstance(write, Put)])
+            else:
+                for write in group:
+                    self._change(write)
+
+    def _change(self, write: Write) -> None:
         key = write.key.encode()
         match write:
-            case Put(value=value, ttl=ttl):
-                self.value(write.key)  # checks the kind
-                self.put_head(key, value, ttl)
             case Append(values=values, ttl=ttl):
                 count = self.length(write.key)
                 if values or count:
@@ -269,18 +263,25 @@ class DiskRows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no typ
             case Delete():
                 self.drop(key)
 
-    def put_head(self, key: bytes, value: bytes, ttl: float | None, tag: str | None = None) -> None:
-        """Write the row of ``key``. Values of an expired list under the same key are removed."""
+    def put_all(self, puts: Sequence[Put]) -> None:
+        """Write values, in their order. Raises CorruptValue for a key that is a list, or no row of ours."""
         now = self._clock()
-        size, mode, filename, stored = self._disk.store(value, False)
-        columns = (None if ttl is None else now + ttl, tag, size, mode, filename, stored)
-        row = self._sql("SELECT rowid, tag FROM Cache WHERE key = ? AND raw = 1", (b"k" + key,)).fetchone()
-        if row:
-            if row[1] == _LIST != tag:
-                self._drop_items(key, 0)
-            self._row_update(row[0], now, columns)
-        else:
-            self._row_insert(b"k" + key, True, now, columns)
+        for first in range(0, len(puts), _VARIABLES):
+            batch = [(b"k" + put.key.encode(), put) for put in puts[first : first + _VARIABLES]]
+            odd = self._sql(
+                f"SELECT key FROM Cache WHERE raw = 1 AND key IN ({','.join('?' * len(batch))})"  # noqa: S608  # marks only
+                " AND (tag IS NOT NULL OR mode != ? OR filename IS NOT NULL OR typeof(value) != 'blob')",
+                (*(key for key, _ in batch), diskcache.core.MODE_RAW),
+            )
+            for (key,) in odd.fetchall():
+                self.value(key[1:].decode())
+                # What remains is a list that has expired.
+                self._drop_items(key[1:], 0)
+            rows = [
+                (key, now, None if put.ttl is None else now + put.ttl, now, None, self._disk.store(put.value, False)[3])
+                for key, put in batch
+            ]
+            self._con.executemany(_PUT, rows)
 
     def set_ttl(self, head: Head, ttl: float | None) -> None:
         """Let the key of ``head`` expire ``ttl`` seconds from now."""
@@ -300,9 +301,11 @@ class DiskRows(diskcache.Cache):  # type: ignore[misc]  # diskcache ships no typ
             # An expired list may have left its values.
             self._drop_items(key, 0)
         prefix, now = _item_prefix(key), self._clock()
-        for index, value in enumerate(values, count):
-            self._row_insert(prefix + _number(index), True, now, (None, None, *self._disk.store(value, False)))
-        self.put_head(key, _number(count + len(values)), ttl, _LIST)
+        items = [
+            (prefix + _number(index), self._disk.store(value, False)[3]) for index, value in enumerate(values, count)
+        ]
+        head = (b"k" + key, now, None if ttl is None else now + ttl, now, _LIST, _number(count + len(values)))
+        self._con.executemany(_PUT, [*((item, now, None, now, None, value) for item, value in items), head])
 
     def drop(self, key: bytes) -> None:
         """Remove ``key``, value or list."""
@@ -325,71 +328,19 @@ class ReadOnlyRows(DiskRows):
         self._patience = self._timeout = patience
         self._clock = clock
         self._disk = BytesDisk(folder)
-        self._identity = _identity(folder)
+        self._identity = identity_of(folder)
         self._local = threading.local()
         self._local.pid = os.getpid()
         # Without a journal nothing is being written, and SQLite needs none of the files that it cannot create.
         journal = os.path.join(folder, diskcache.core.DBNAME + "-wal")
         is_closed = not os.path.exists(journal) or not os.path.getsize(journal)
-        self._local.con = _connect(folder, patience, "&immutable=1" if is_closed else "")
+        self._local.con = connect(folder, patience, "&immutable=1" if is_closed else "")
         try:
-            _check_schema(self._local.con)
+            check_schema(self._local.con)
             self._sql("SELECT 1 FROM Cache LIMIT 1")
         except BaseException:
             self.close()
             raise
-
-
-def _identity(folder: str) -> tuple[int, int]:
-    """Return what tells the database file from others, whatever their names."""
-    status = os.stat(os.path.join(folder, diskcache.core.DBNAME))
-    return status.st_dev, status.st_ino
-
-
-def _connect(folder: str, patience: float, options: str = "") -> sqlite3.Connection:
-    """Return a connection for reading."""
-    # Some characters of a path mean something in a URI.
-    path = quote_from_bytes(os.fsencode(os.path.join(folder, diskcache.core.DBNAME)))
-    return sqlite3.connect(f"file:{path}?mode=ro{options}", timeout=patience, uri=True, isolation_level=None)
-
-
-def _check_schema(connection: sqlite3.Connection) -> bool:
-    """Return whether the file can be used as it is. Changes nothing.
-
-    Raises CorruptValue for a file of a newer swarmchat or of another program, and for a damaged one.
-    """
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if "Settings" not in tables:
-        if tables:
-            raise CorruptValue("is another program's database and was not changed: name another folder")
-        return False
-    row = connection.execute("SELECT value FROM Settings WHERE key = ?", (_SCHEMA_ROW,)).fetchone()
-    if row is None:
-        if "Cache" in tables and connection.execute("SELECT 1 FROM Cache LIMIT 1").fetchone():
-            raise CorruptValue("is another program's cache and was not changed: name another folder")
-    elif not isinstance(row[0], int) or row[0] > SCHEMA:
-        raise CorruptValue(
-            f"has data version {row[0]}, this swarmchat reads up to {SCHEMA}, and was not changed: update"
-            " swarmchat, or use another folder"
-        )
-    return row is not None and _is_complete(connection)
-
-
-def _is_complete(connection: sqlite3.Connection) -> bool:
-    """Whether the file has all settings and tables as they are written at first. Raises CorruptValue."""
-    settings = dict(connection.execute("SELECT key, value FROM Settings"))
-    ours = {**diskcache.core.DEFAULT_SETTINGS, **_SETTINGS, _SCHEMA_ROW: SCHEMA}
-    for key in settings.keys() - diskcache.core.METADATA.keys():
-        # The base class makes an attribute of each name, and a pragma of what sqlite_ precedes. The rest is put right.
-        if key not in ours or (key.startswith("sqlite_") and type(settings[key]) is not type(ours[key])):
-            raise CorruptValue(
-                f"is damaged (setting {key!r} is {settings[key]!r}) and was not changed: start fresh in another folder,"
-                " or restore a backup"
-            )
-    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    # Each connection sets the pragma of its durability.
-    of_all = ours.keys() - {"sqlite_synchronous"}
-    return names >= _OBJECTS and all(settings.get(key) == ours[key] for key in of_all)
 
 
 def _item_prefix(key: bytes) -> bytes:

@@ -1,10 +1,10 @@
-"""Many sessions at once, in one process and in many: compared with the same commits without swarmchat, and whether any
-session waits."""
+"""Many sessions at once, in one process and in many: what storing adds to their turns, and whether anybody waits."""
 
 import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -29,16 +29,19 @@ SESSIONS, QUICK_SESSIONS = 200, 40
 PROCESSES, QUICK_PROCESSES = 50, 6
 _TURNS = 5
 """Turns of each process in a round."""
-_BARE, _OURS = "the same commits", "swarmchat"
+_COMMITS, _FLOOR, _OURS = "the same commits alone", "turns in memory, the same commits", "swarmchat"
 _LIMIT = 1.5
 _APART = "swarmchat, one after the other"
-_ABOUT = """Each of the sessions is asked at the same moment, and its model, in the same process, answers at once:
-processor time of the process, a session. `the same commits` stores the bytes of the same commits, each in a transaction
-of its own, with the bare `sqlite3` (WAL, the same `synchronous`) or with redis-py (a pipeline in MULTI, all at once).
-What ours takes more is the work for the turns themselves, 1.3 ms each on a store in memory, and the way of each commit
-to the thread of SQLite and back, 0.2 ms. That they are asked at once adds nothing: see *one after the other*."""
+_BARE = """`the same commits` stores the bytes of the commits of a turn, each in a transaction of its own, with the bare
+`sqlite3` (WAL, the same `synchronous`; in a thread, so that no session waits for the disk of another) or with redis-py
+(a pipeline in MULTI, all at once), and looks into the mailbox as a turn does. A turn also makes a request and reads
+its answer, whatever stores it: the floor is a turn of as many sessions on a store in memory (see *A turn* for what
+that costs), and the same commits then. The commits alone are a tenth to a quarter of a turn, so that no turn can come
+near 1.5 × of them."""
+_ABOUT = f"""Each of the sessions is asked at the same moment, and its model, in the same process, answers at once:
+processor time of the process, a session. {_BARE} That all are asked at once adds nothing: see *one after the other*."""
 _ABOUT_PROCESSES = f"""Each process has a session of its own and runs {_TURNS} turns, all processes at the same
-moment; the time of a turn, as the process sees it. Both variants run in the same processes, which share the cores."""
+moment: processor time of the process, a turn. {_BARE} All variants run in the same processes, which share the cores."""
 
 Commit = Sequence[tuple[str, tuple[bytes, ...], bool]]
 """The key, the values, and whether they are appended: for each write of a commit."""
@@ -69,35 +72,45 @@ async def run(setup: Setup) -> AsyncIterator[Table]:
 
 
 async def _at_once(name: str, url: str, number: int, setup: Setup) -> Table:
-    backend = open_backend(url)
+    backend, memory = open_backend(url), open_backend("memory:")
     async with AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(await _open(backend)) for _ in range(number)]
+        in_memory = [await stack.enter_async_context(await _open(memory)) for _ in range(number)]
         commits = await _commits_of(backend, sessions[0])
         bare = await stack.enter_async_context(_bare(name, url, setup.folder))
 
-        async def at_once() -> float:
-            started = time.process_time()
-            await asyncio.gather(*map(_ask, sessions))
-            return (time.process_time() - started) / number
-
-        async def one_by_one() -> float:
-            started = time.process_time()
+        async def one_by_one() -> None:
             for session in sessions:
                 await _ask(session)
-            return (time.process_time() - started) / number
 
-        async def without() -> float:
-            started = time.process_time()
-            await asyncio.gather(*(bare(commits, f"bare-{next(_numbers)}") for _ in sessions))
-            return (time.process_time() - started) / number
+        async def floor(session: Session) -> None:
+            await _ask(session)
+            await bare(commits, f"bare-{next(_numbers)}")
 
-        variants: dict[str, Variant] = {_BARE: without, _OURS: at_once, _APART: one_by_one}
-        measured = await interleave(variants, setup.rounds(10))
+        works: dict[str, Callable[[], Awaitable[object]]] = {
+            _COMMITS: lambda: asyncio.gather(*(bare(commits, f"bare-{next(_numbers)}") for _ in sessions)),
+            _FLOOR: lambda: asyncio.gather(*map(floor, in_memory)),
+            _OURS: lambda: asyncio.gather(*map(_ask, sessions)),
+            _APART: one_by_one,
+        }
+        measured = await interleave({name: _cost(work, number) for name, work in works.items()}, setup.rounds(10))
     await backend.close()
     title = f"{number} sessions at once on {name}"
-    table = times_table(title, measured, _BARE, about=_ABOUT, aims={_OURS: _LIMIT})
-    table.aims.append(Aim(f"{title}, × {_APART}", measured[_OURS].ratio(measured[_APART]), 1.1))
+    table = times_table(title, measured, _FLOOR, about=_ABOUT, aims={_OURS: _LIMIT})
+    for other, limit in ((_COMMITS, _LIMIT), (_APART, 1.1)):
+        table.aims.append(Aim(f"{title}, × {other}", measured[_OURS].ratio(measured[other]), limit))
     return table
+
+
+def _cost(work: Callable[[], Awaitable[object]], number: int) -> Variant:
+    """Return what runs ``work`` and takes its processor seconds, divided by ``number``."""
+
+    async def once() -> float:
+        started = time.process_time()
+        await work()
+        return (time.process_time() - started) / number
+
+    return once
 
 
 async def _processes(url: str, number: int, setup: Setup) -> Table:
@@ -107,31 +120,38 @@ async def _processes(url: str, number: int, setup: Setup) -> Table:
         async def each() -> list[float]:
             return [seconds for [times] in await asyncio.gather(*(one.run() for one in workers)) for seconds in times]
 
-        # Each process takes the two in turns; the first run of each is not counted.
-        measured: dict[str, list[list[float]]] = {_BARE: [], _OURS: []}
+        # Each process runs the variants in turns; the first run of each is not counted.
+        measured: dict[str, list[list[float]]] = {_COMMITS: [], _FLOOR: [], _OURS: []}
         for _ in range(setup.rounds(10) + 1):
             for rounds in measured.values():
                 rounds.append(await each())
     results = {name: Measured(rounds[1:]) for name, rounds in measured.items()}
     title = f"{number} processes on one Redis"
-    return times_table(title, results, _BARE, about=_ABOUT_PROCESSES, aims={_OURS: _LIMIT})
+    return times_table(title, results, _FLOOR, about=_ABOUT_PROCESSES, aims={_OURS: _LIMIT})
 
 
 @asynccontextmanager
 async def process(url: str) -> AsyncIterator[Callable[[], Awaitable[list[float]]]]:
-    """Give what runs turns, and the next time the bare commits of as many."""
-    backend = open_backend(url)
-    async with await _open(backend) as session, _bare("redis", url, Path()) as bare:
+    """Give what runs the bare commits of some turns, then turns in memory with such commits, then turns."""
+    backend, memory = open_backend(url), open_backend("memory:")
+    async with (
+        await _open(backend) as session,
+        await _open(memory) as in_memory,
+        _bare("redis", url, Path()) as bare,
+    ):
         commits = await _commits_of(backend, session)
         runs = count()
 
         async def once() -> list[float]:
-            is_ours = next(runs) % 2
+            variant = next(runs) % 3
             times = []
             for _ in range(_TURNS):
-                started = time.perf_counter()
-                await (_ask(session) if is_ours else bare(commits, session.info.id))
-                times.append(time.perf_counter() - started)
+                started = time.process_time()
+                if variant:
+                    await _ask(session if variant == 2 else in_memory)
+                if variant < 2:
+                    await bare(commits, session.info.id)
+                times.append(time.process_time() - started)
             return times
 
         yield once
@@ -172,27 +192,42 @@ async def _commits_of(backend: Any, session: Session) -> list[Commit]:
 async def _bare(name: str, url: str, folder: Path) -> AsyncIterator[Callable[[list[Commit], str], Awaitable[None]]]:
     """Give what stores commits without us, under keys that begin with a text."""
     if name == "disk":
-        base = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
-        base.execute("PRAGMA journal_mode = WAL")
-        base.execute("PRAGMA synchronous = 1")
-        base.execute("CREATE TABLE lists (key TEXT, place INTEGER, value BLOB, PRIMARY KEY (key, place)) WITHOUT ROWID")
         places = count()
 
-        async def to_disk(commits: list[Commit], start: str) -> None:
-            for commit in commits:
-                base.execute("BEGIN IMMEDIATE")
-                for key, values, appends in commit:
-                    rows = [(start + key, next(places) if appends else 0, value) for value in values]
-                    base.executemany("INSERT OR REPLACE INTO lists VALUES (?, ?, ?)", rows)
-                base.execute("COMMIT")
-                await asyncio.sleep(0)
+        def opened() -> sqlite3.Connection:
+            base = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
+            base.execute("PRAGMA journal_mode = WAL")
+            base.execute("PRAGMA synchronous = 1")
+            columns = "key TEXT, place INTEGER, value BLOB, PRIMARY KEY (key, place)"
+            base.execute(f"CREATE TABLE lists ({columns}) WITHOUT ROWID")
+            return base
 
-        yield to_disk
-        base.close()
+        def look(base: sqlite3.Connection, key: str) -> list[Any]:
+            return base.execute("SELECT value FROM lists WHERE key = ?", (key,)).fetchall()
+
+        def write(base: sqlite3.Connection, commit: Commit, start: str) -> None:
+            base.execute("BEGIN IMMEDIATE")
+            for key, values, appends in commit:
+                rows = [(start + key, next(places) if appends else 0, value) for value in values]
+                base.executemany("INSERT OR REPLACE INTO lists VALUES (?, ?, ?)", rows)
+            base.execute("COMMIT")
+
+        with ThreadPoolExecutor(1) as thread:
+            loop = asyncio.get_running_loop()
+            base = await loop.run_in_executor(thread, opened)
+
+            async def to_disk(commits: list[Commit], start: str) -> None:
+                await loop.run_in_executor(thread, look, base, f"{start}mailbox")
+                for commit in commits:
+                    await loop.run_in_executor(thread, write, base, commit, start)
+
+            yield to_disk
+            await loop.run_in_executor(thread, base.close)
         return
     client = redis.Redis.from_url(urlsplit(url)._replace(path="/9").geturl())
 
     async def to_redis(commits: list[Commit], start: str) -> None:
+        await client.lrange(f"{start}mailbox", 0, -1)
         for commit in commits:
             async with client.pipeline(transaction=True) as pipeline:
                 for key, values, appends in commit:

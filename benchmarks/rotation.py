@@ -8,8 +8,9 @@ import gc
 import random
 import statistics
 import time
+from bisect import bisect
 from collections.abc import AsyncIterator, Mapping, Sequence
-from itertools import count
+from itertools import accumulate, count
 from typing import Any
 
 from swarmchat.backends import Backend, open_backend
@@ -104,9 +105,9 @@ async def _turns(setup: Setup) -> Table:
     backend = open_backend("memory:")
     variants = {}
     for window in (WINDOW, 128_000):
-        full = await _messages_in(backend, window)
-        variants[f"{window // 1000}k, no cut"] = _turn(backend, window, int(full * 0.35) * 2, cuts=False)
-        variants[f"{window // 1000}k, a cut"] = _turn(backend, window, int(full * 0.45 + 1) * 2, cuts=True)
+        low, high = await _messages_in(backend, window)
+        variants[f"{window // 1000}k, no cut"] = _turn(backend, window, low, cuts=False)
+        variants[f"{window // 1000}k, a cut"] = _turn(backend, window, high, cuts=True)
     measured = await interleave(variants, setup.rounds(10))
     await backend.close()
     rows = []
@@ -118,17 +119,16 @@ async def _turns(setup: Setup) -> Table:
     return Table("A turn with a cut", ("window", "no cut, best ms", "a cut, best ms", "more by ms", "×"), rows, about)
 
 
-async def _messages_in(backend: Backend, window: int) -> int:
-    """Return how many messages of the conversation fill the room of ``window``."""
+async def _messages_in(backend: Backend, window: int) -> tuple[int, int]:
+    """Return after how many messages a session of ``window`` is as full as after a cut, and full enough for one."""
     session = await _open(backend, window, 10)
     budget = session.conversation.budget
     room = budget.available - (await session.context()).fixed_tokens
     await session.close()
-    for place, record in enumerate(conversation(window)):
-        room -= record.data["tokens"]["count"]
-        if room < 0:
-            return place
-    raise AssertionError(window)
+    sums = list(accumulate(record.data["tokens"]["count"] for record in conversation(window // 20)))
+    # In whole turns.
+    low, high = (bisect(sums, share * room) // 2 * 2 for share in (budget.low, budget.high))
+    return low, high + 2
 
 
 _numbers = count()

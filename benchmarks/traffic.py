@@ -23,7 +23,9 @@ LENGTHS = (10, 1_000)
 # No lease and no presence is renewed while something is counted.
 _CALM = SessionSettings(context_window=10_000_000, lease=3600, lifetimes=Lifetimes(alive=3600))
 _ABOUT = """Counted on the way, by a proxy between the client and the server. A commit is one command: what was said,
-the session's entry in the list, and its lease together. Sent and received are bytes, after {length} messages."""
+the session's entry in the list, and its lease together. The third round trip of a turn looks into the mailbox: a
+message that has arrived comes before the question, so that no commit can look on its way. Sent and received are bytes,
+after {length} messages."""
 _ABOUT_DISK = """Read from SQLite's write-ahead log, which takes whole pages; after {length} messages."""
 
 Watch = Callable[[str, Awaitable[object]], Awaitable[None]]

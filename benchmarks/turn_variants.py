@@ -76,21 +76,25 @@ async def post(base_url: str, length: int) -> AsyncIterator[Once]:
 
         async def once() -> float:
             started = time.perf_counter()
-            stream = await client.post(
-                "/chat/completions",
-                content=body,
-                options={"headers": {"Content-Type": "application/json"}},
-                cast_to=object,
-                stream=True,
-                stream_cls=AsyncStream[object],
-            )
-            chunks = [chunk async for chunk in stream]
-            await stream.close()
-            seconds = time.perf_counter() - started
-            assert chunks
-            return seconds
+            await send(client, body)
+            return time.perf_counter() - started
 
         yield once
+
+
+async def send(client: AsyncOpenAI, body: bytes) -> None:
+    """Post the bytes of a request, read the streamed answer, and drop it."""
+    stream = await client.post(
+        "/chat/completions",
+        content=body,
+        options={"headers": {"Content-Type": "application/json"}},
+        cast_to=object,
+        stream=True,
+        stream_cls=AsyncStream[object],
+    )
+    chunks = [chunk async for chunk in stream]
+    await stream.close()
+    assert chunks
 
 
 @asynccontextmanager

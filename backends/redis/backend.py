@@ -1,6 +1,7 @@
 """The Redis backend: Redis 6.2 or newer, or Valkey, as one server, a cluster, or behind sentinels."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -44,6 +45,9 @@ _POLL = 0.02
 """Seconds between two looks whether all waits have ended when a backend is closed."""
 _BATCH = 500
 _SPECIAL = str.maketrans({character: "\\" + character for character in "\\*?[]"})
+
+# Without a handler, Python would print what redis-py logs on the terminal.
+logging.getLogger("redis").addHandler(logging.NullHandler())
 
 
 def open_redis(url: str) -> "RedisBackend":
@@ -196,7 +200,7 @@ class RedisBackend:
             await asyncio.wait([*self._waits], timeout=_POLL)
             for client in clients:
                 if client is not None:
-                    await client.aclose()
+                    await _close(client)
 
     async def ask(self, *command: str | int) -> Any:
         """Send a command that changes nothing; return the reply."""
@@ -277,7 +281,7 @@ class RedisBackend:
                 finally:
                     if self._closed:
                         # Closing found no connection while one was being made.
-                        await client.aclose()
+                        await _close(client)
             # AttributeError: redis-py was redirected to a node of the cluster that it does not know yet.
             except (RedisError, RedisClusterException, OSError, AttributeError) as error:
                 self._check_open()
@@ -302,7 +306,7 @@ class RedisBackend:
             sentinel, self._client, self._sentinel = self._sentinel, None, None
             for connected in (client, sentinel):
                 if connected is not None:
-                    await connected.aclose()
+                    await _close(connected)
 
     def _connect(self) -> _Client:
         """Create the client, without retries of its own: it would repeat an append that has landed."""
@@ -330,6 +334,14 @@ class RedisBackend:
             return master
         host, port = target.hosts[0]
         return Redis(host=host, port=port, db=target.db, **login, **options)
+
+
+async def _close(client: _Client | Sentinel) -> None:
+    await client.aclose()
+    if isinstance(client, RedisCluster):
+        # After some errors, redis-py takes a cluster's client for closed, and goes on to open connections.
+        for nodes in ("nodes_cache", "startup_nodes"):
+            await client.nodes_manager.aclose(nodes)
 
 
 def _int64(number: int) -> int:

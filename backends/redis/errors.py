@@ -26,6 +26,8 @@ _CHANGING_KINDS = (
     theirs.ReadOnlyError,
 )
 _UNREACHABLE = (theirs.ConnectionError, theirs.TimeoutError, OSError)
+_NOT_COVERED = "slots are not covered"
+"""What redis-py says when it connects while a slot has no server."""
 _FULL = re.compile(r"\bOOM\b")
 _WRONG_KIND = re.compile(r"\bWRONGTYPE\b")
 _READ_ONLY = re.compile(r"\b(READONLY|MISCONF)\b")
@@ -45,6 +47,7 @@ def is_changing(error: BaseException) -> bool:
     return (
         isinstance(root, _CHANGING_KINDS)
         or _is_moving(root)
+        or (isinstance(root, theirs.RedisClusterException) and _NOT_COVERED in str(root))
         or (isinstance(root, theirs.RedisError) and bool(_CHANGING.search(str(root))))
     )
 
@@ -90,7 +93,7 @@ def map_error(error: Exception, target: RedisTarget) -> BackendError:
         return BackendUnavailable(f"{where} is not ready: the slot of these keys is being moved: try again in a moment")
     if isinstance(error, theirs.AskError):
         return UnknownBackend(f"{where} is one node of a cluster: write redis+cluster:// instead of its scheme")
-    if isinstance(error, theirs.MasterDownError):
+    if isinstance(error, theirs.MasterDownError | theirs.BusyLoadingError):
         return BackendUnavailable(f"{where} is not ready ({reason}): try again in a moment")
     if isinstance(error, theirs.RedisClusterException | theirs.ClusterError):
         return BackendUnavailable(f"{where} is not usable as a cluster ({reason}): is every slot served?")

@@ -1,13 +1,17 @@
 """A report on a Redis server: version, persistence, memory policy and clock, as far as its ACL allows."""
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from swarmchat.backends.errors import BackendError
 from swarmchat.backends.redis.backend import RedisBackend
+
+_AT_ONCE = 200
+"""The number of questions that are asked side by side."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,17 @@ async def report_on(backend: RedisBackend) -> RedisReport:
         maxmemory=int(maxmemory) if maxmemory.isdecimal() else None,
         ahead=ahead,
     )
+
+
+async def remaining(backend: RedisBackend, keys: Sequence[str]) -> list[float | None]:
+    """Return the seconds for which the server still keeps each of ``keys``; ``None`` for one that it does not delete.
+
+    Raises the backend's errors.
+    """
+    milliseconds: list[int] = []
+    for first in range(0, len(keys), _AT_ONCE):
+        milliseconds += await asyncio.gather(*(backend.ask("PTTL", key) for key in keys[first : first + _AT_ONCE]))
+    return [None if left < 0 else left / 1000 for left in milliseconds]
 
 
 async def eviction_policy(backend: RedisBackend) -> str | None:

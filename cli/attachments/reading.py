@@ -58,6 +58,18 @@ def decode(data: bytes, name: str) -> str:
         raise UsageError(f"{problem}: convert it to UTF-8, or leave it out") from error
 
 
+def decode_typed(text: str) -> str:
+    """Return ``text`` of the command line, in which Python holds what it could not decode as surrogates (PEP 383).
+
+    UTF-8 is read in any locale. Raises UsageError for other bytes.
+    """
+    try:
+        return decode(text.encode("utf-8", "surrogateescape"), "the question")
+    except UnicodeEncodeError:
+        # Other surrogates: a program has passed them.
+        return text
+
+
 def decode_attached(data: bytes, name: str) -> str:
     """Return ``data``, an attached file that is no image, as text. Raises UsageError."""
     try:

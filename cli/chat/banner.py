@@ -54,6 +54,10 @@ _OF_STORE = {
 """The settings that are needed to find a session again; it knows its swarm, model and server itself."""
 
 
+_NOT_REMEMBERED = {"approve": "--approve", "max_context": "--max-context"}
+"""The options for one start of a chat that change what happens in it."""
+
+
 def resume_hint(session: Session, settings: Settings) -> str:
     """Return the command that resumes ``session``, without values that hold a password."""
     if settings.backend == "memory":
@@ -69,6 +73,7 @@ def resume_hint(session: Session, settings: Settings) -> str:
             else:
                 words += [flag, _quoted(value)]
     words += ["-s", _quoted(session.info.name)]
+    left_out += [flag for name, flag in _NOT_REMEMBERED.items() if settings.origins.get(name, "").startswith("-")]
     notes = [f"with the same {' and '.join(left_out)}"] if left_out else []
     lifetime = session.settings.lifetimes.session
     notes += [] if lifetime is None else [f"kept for {duration(lifetime)}"]

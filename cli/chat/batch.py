@@ -88,7 +88,8 @@ class _ScriptRun:
             finally:
                 if ended := self._chat.running_tasks:
                     self._output.renderer.remark(ended)
-                await self._chat.session.close()
+                if problem := await self._chat.close():
+                    self._output.renderer.remark(problem)
         except (SwarmError, BackendError, CliError) as error:
             self._report(error, None)
         except BaseException as error:
@@ -133,7 +134,8 @@ class _ScriptRun:
             self._output.renderer.remark(f"warning: {warning}")
         if outcome.next_session is not None:
             await self._finish_tasks()
-            await self._chat.switch_to(outcome.next_session)
+            if problem := await self._chat.switch_to(outcome.next_session):
+                self._output.renderer.remark(problem)
             await self._follow()
         if outcome.page:
             self._output.renderer.page(outcome.page)

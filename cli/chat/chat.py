@@ -73,12 +73,15 @@ async def _chat(flags: Mapping[str, Any], name: str | None, resume: bool, draft:
         finally:
             # A user who presses Ctrl-C repeatedly to leave must not stop the session from being stored and closed.
             ignore_interrupts()
+            problem = ""
             try:
                 if ended := chat.running_tasks:
                     renderer.remark(ended)
-                if not chat.session.is_new:
-                    renderer.verbatim(resume_hint(chat.session, settings))
+                problem = await chat.close()
             finally:
-                await chat.session.close()
                 for notice in chat.session.conversation.take_notices():
                     renderer.remark(f"warning: {notice}")
+                if problem:
+                    renderer.remark(problem)
+                if not chat.session.is_new and not chat.session.conversation.journal.is_deleted:
+                    renderer.verbatim(resume_hint(chat.session, settings))

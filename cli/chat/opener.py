@@ -14,6 +14,8 @@ from swarmchat.cli.settings.store import eviction_warning, matching_session, ope
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.terminal.sanitize import one_line
 from swarmchat.swarm.agents.agent import Swarm
+from swarmchat.swarm.agents.loader import EXAMPLES
+from swarmchat.swarm.archive.renaming import kept_under, notice_name
 from swarmchat.swarm.errors import DefinitionError, SwarmError
 from swarmchat.swarm.models.base import Model
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
@@ -65,9 +67,28 @@ class Opener:
             remark(f"you wait for {chat.session.agent.name}, a person, or talk with one: /back returns to an agent")
         for start in chat.session.tasks.interrupted:
             remark(f"task {start.task} was interrupted when the program ended; /task {start.task} again repeats it")
-        if warning := await eviction_warning(self.backend):
-            remark(warning)
+        for warning in (await eviction_warning(self.backend), await self._renaming(chat.session)):
+            if warning:
+                remark(warning)
         return chat
+
+    async def _renaming(self, session: Session) -> str:
+        """Return a warning if the swarm has another name than before, and so does not see what it has kept."""
+        source, scope = (session.settings.resume_with or {}).get("swarm", ""), self.swarm.scope
+        if not source or source in EXAMPLES:
+            return ""
+        client = session.info.client
+        before = await notice_name(self.backend, client, source, scope)
+        began = session.primitives.session_scope
+        kinds = [] if before is None else await kept_under(self.backend, client, before)
+        if session.info.states and began != scope and began == before:
+            kinds.append("the states of this session")
+        if not kinds:
+            return ""
+        return (
+            f"warning: the swarm in {one_line(source, 200)} was {before!r} before and is {scope!r} now: what is kept "
+            f"under the old name is not in use ({', '.join(kinds)}). namespace = {before!r} in the swarm takes it over"
+        )
 
     def make_model(self, settings: Settings) -> Model:
         """Make the model of ``settings`` for a command. Raises UsageError if no server is known, and ConfigError."""

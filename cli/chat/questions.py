@@ -10,13 +10,14 @@ from prompt_toolkit import PromptSession
 from swarmchat.cli.prompt.prompt import Prompt, follow_reflow
 from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
-from swarmchat.swarm.common.names import nearest
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.asking import FormField, UserQuestion
 
 _LONGEST = 2000
 """Characters of a question."""
+_LEAVES = ("/exit", "exit", "/quit", "quit")
+"""What leaves a list of choices, unless one of them begins so."""
 _YES_NO = {"y": True, "yes": True, "n": False, "no": False}
 
 
@@ -101,10 +102,11 @@ class Questions:
         """Return the choice whose number or text is entered."""
         for number, choice in enumerate(choices, 1):
             self._prompt.renderer.remark(f"  {number}  {one_line(choice, 200)}")
+        how = f"enter a number from 1 to {len(choices)}, or how one begins; Ctrl-C chooses none"
         while True:
             text = (await self._prompt.line(f"1-{len(choices)}:")).strip()
             if not text:
-                self._prompt.renderer.remark(f"enter a number from 1 to {len(choices)}; Ctrl-C chooses none")
+                self._prompt.renderer.remark(how)
                 continue
             if text in choices:
                 return text
@@ -113,7 +115,10 @@ class Questions:
             fitting = [choice for choice in choices if choice.lower().startswith(text.lower())]
             if len(fitting) == 1:
                 return fitting[0]
-            self._prompt.renderer.error(f"{one_line(text, 80)!r} is not one of the choices: {nearest(text, choices)}")
+            if text.lower() in _LEAVES:
+                raise EOFError
+            problem = "begins several of the choices" if fitting else "is not one of the choices"
+            self._prompt.renderer.error(f"{one_line(text, 80)!r} {problem}: {how}")
 
     async def _yes_or_no(self) -> bool:
         while True:

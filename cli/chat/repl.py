@@ -157,7 +157,7 @@ class Repl:
         try:
             await self._stoppable(work, lambda: _stop_remark(session, turns))
         except (SwarmError, BackendError) as error:
-            self._report(error)
+            await self._fail(error)
 
     def _pause_queue(self) -> None:
         """Send nothing from the queue until the user says so."""
@@ -183,7 +183,7 @@ class Repl:
                     self._prefill = "" if message else draft
                 self._revising = self._revising and not message
         except (SwarmError, CliError, BackendError) as error:
-            self._report(error)
+            await self._fail(error)
             if not is_command(text):
                 self._prefill = draft
             return
@@ -219,7 +219,7 @@ class Repl:
         try:
             redone = await self._chat.session.redo()
         except (SwarmError, BackendError) as error:
-            self._report(error)
+            await self._fail(error)
         else:
             self._renderer.remark(f"not edited: turn {', '.join(map(str, redone.turns))} is back")
 
@@ -233,9 +233,7 @@ class Repl:
             problem = "was not stored yet" if self._stopped else ""
         except SwarmError as error:
             problem = "was not stored"
-            self._report(error)
-            if session.conversation.journal.taken_over:
-                self._renderer.remark(f"/resume {session.info.name} opens it as it is now")
+            await self._fail(error)
         except BackendError as error:
             problem = "could not be stored"
             self._report(error)
@@ -264,6 +262,18 @@ class Repl:
         self._warn(self._chat.session.conversation.take_notices())
         self._renderer.error(str(error))
         self._pause_queue()
+
+    async def _fail(self, error: Exception) -> None:
+        """Report ``error``; if another process has deleted the session, continue in a new one."""
+        self._report(error)
+        session = self._chat.session
+        if session.conversation.journal.is_deleted:
+            try:
+                self._renderer.remark(await self._chat.keep())
+            except (SwarmError, BackendError) as problem:
+                self._report(problem)
+        elif session.conversation.journal.taken_over:
+            self._renderer.remark(f"/resume {session.info.name} opens it as it is now")
 
     async def _run_command(self, entered: Entered) -> "Asked | None":
         """Carry out a command; return the message to send after it, if any."""
@@ -295,7 +305,8 @@ class Repl:
     async def _switch_to(self, name: str) -> None:
         previous = self._chat.session
         try:
-            await self._chat.switch_to(name)
+            if problem := await self._chat.switch_to(name):
+                self._renderer.remark(problem)
         except (SwarmError, BackendError) as error:
             if self._chat.session is previous:
                 raise

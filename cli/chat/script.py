@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from swarmchat.cli.attachments.message import text_in, with_files, with_images
 from swarmchat.cli.attachments.paths import expand
-from swarmchat.cli.attachments.reading import STDIN, decode, read_stdin, read_text
+from swarmchat.cli.attachments.reading import STDIN, decode, decode_typed, read_stdin, read_text
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.slash.registry import COMMANDS, is_command, split_command
 from swarmchat.swarm.agents.agent import Swarm
@@ -66,7 +66,7 @@ def ask_once(words: list[str], files: list[str], limit: int) -> Script:
 
     ``files`` are paths or patterns; with ``-`` among them, what is piped in is one of the files.
     """
-    parts = [" ".join(words)]
+    parts = [decode_typed(" ".join(words))]
     _check_no_command(parts[0])
     piped = b""
     if "-" not in files and (not (words or files) or not sys.stdin.isatty()):
@@ -119,7 +119,7 @@ def find_script(words: list[str], path: Path | None, files: list[str], limit: in
         raise UsageError(f"{problem}: give a PROMPT, - to read it from standard input, or --script FILE; one of them")
     if path is not None:
         return read_script(*read_text(path, limit, expected=_EXPECTED))
-    text = read_text(Path("-"), limit, expected=_EXPECTED)[0] if words == ["-"] else " ".join(words)
+    text = read_text(Path("-"), limit, expected=_EXPECTED)[0] if words == ["-"] else decode_typed(" ".join(words))
     message = _attach(words, text.strip(), files, limit)
     if not message:
         raise UsageError("nothing to send: the message is empty")

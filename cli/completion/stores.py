@@ -86,7 +86,7 @@ async def banned(typed: PartialCommandLine, store: OpenStore) -> list[Candidate]
 
     swarm = swarm_of(typed)
     policies = [typed.options["policy"]] if "policy" in typed.options else swarm.policies
-    lists = [PersistPolicy(Store(store.backend), swarm.name, policy) for policy in policies]
+    lists = [PersistPolicy(Store(store.backend), swarm.namespace or swarm.name, policy) for policy in policies]
     return [(ban.client, ban.why) for bans in lists for ban in await bans.list()]
 
 

@@ -30,6 +30,7 @@ class SwarmNames:
     operators: Names = field(default_factory=dict)
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """JSON schemas of the tools' arguments, by tool name. Empty for TOML: only a program knows them."""
+    namespace: str = ""
 
 
 def swarm_of(typed: PartialCommandLine) -> SwarmNames:
@@ -69,4 +70,5 @@ def swarm_names(swarm: str, folder: Path) -> SwarmNames:
         storages=dict.fromkeys(content.get("storages", {}), ""),
         policies=dict.fromkeys(content.get("policies", {}), ""),
         operators=dict.fromkeys(content.get("operators", {}), ""),
+        namespace=str(content.get("namespace", "")),
     )

@@ -208,13 +208,13 @@ async def _check_logs(checks: Checks, backend: Backend, infos: list[SessionInfo]
     for info in infos:
         name = one_line(info.name, 60)
         try:
-            lines = [line async for line in read_lines(backend, info)]
-            findings = repair_log(lines).damage
+            if not await backend.length(keys.session_log(info.client, info.id)):
+                empty.append(name)
+                continue
+            findings = repair_log([line async for line in read_lines(backend, info)]).damage
         except (SwarmError, BackendError) as error:
-            findings, lines = [str(error)], [b""]
-        if not lines:
-            empty.append(name)
-        elif findings:
+            findings = [str(error)]
+        if findings:
             more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
             damaged.append((name, one_line(findings[0], 200) + more))
     for name, problem in damaged[:_MAX_LISTED]:

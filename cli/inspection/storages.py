@@ -17,8 +17,9 @@ from swarmchat.cli.terminal.progress import Progress, progress_on
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
+from swarmchat.swarm.storage.declaration import Storage
 from swarmchat.swarm.storage.items import FieldIndex
-from swarmchat.swarm.storage.storage import PersistStorage, Storage
+from swarmchat.swarm.storage.storage import PersistStorage
 
 
 async def show_declared(reader: StoreReader, name: str, search: str | None, total: int, as_json: bool) -> None:

@@ -119,11 +119,12 @@ class Editor:
         else:
             event.current_buffer.reset()
 
-    def add_to_history(self, buffer: Buffer) -> None:
-        """Add the text to the history, with its pastes in full."""
+    def add_to_history(self, buffer: Buffer) -> str:
+        """Add the text to the history, with its pastes in full; return it."""
         text = self._pastes.unfold(buffer.text)
         if text.strip() and buffer.history.get_strings()[-1:] != [text]:
             buffer.history.append_string(text)
+        return text
 
     def interrupt(self, event: KeyPressEvent) -> None:
         """Leave the prompt with KeyboardInterrupt."""

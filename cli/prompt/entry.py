@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from swarmchat.cli.attachments.paths import RESOURCE_MENTION, mentioned
 
@@ -13,8 +13,7 @@ _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$", re.MULTILINE)
 _QUOTES = '"""'
 
 
-@dataclass(frozen=True)
-class Entered:
+class Entered(NamedTuple):
     """What the user entered: with long pastes folded, as at the prompt, and in full."""
 
     folded: str

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,11 @@ _LONGEST = 1 << 16
 
 
 class PromptHistory(FileHistory):
-    """Entries in a file. Errors of the file are ignored: they lose history, never a message."""
+    """Entries in a file. Errors of the file lose history, never a message; ``report`` gets the first one."""
+
+    def __init__(self, filename: str, report: Callable[[str], object]) -> None:
+        self._report: Callable[[str], object] | None = report
+        super().__init__(filename)
 
     def load_history_strings(self) -> Iterable[str]:
         """Return the entries, the newest first."""
@@ -36,11 +40,23 @@ class PromptHistory(FileHistory):
 
     def store_string(self, string: str) -> None:
         """Append an entry to the file."""
+        if len(string) <= _LONGEST:
+            self._write(string)
+
+    def keep_unsent(self, string: str) -> None:
+        """Append an entry that was never sent, and is so long that the file does not have it yet."""
         if len(string) > _LONGEST:
-            return
+            self._write(string)
+
+    def _write(self, string: str) -> None:
         lines = "".join(f"+{line}\n" for line in string.split("\n"))
-        with suppress(OSError), open(self.filename, "ab", opener=_open_own) as file:
-            file.write(f"\n# {datetime.now()}\n{lines}".encode("utf-8", "replace"))
+        try:
+            with open(self.filename, "ab", opener=_open_own) as file:
+                file.write(f"\n# {datetime.now()}\n{lines}".encode("utf-8", "replace"))
+        except OSError as error:
+            if self._report is not None:
+                self._report(_not_kept(self.filename, error))
+                self._report = None
 
 
 def _open_own(path: str, flags: int) -> int:
@@ -52,11 +68,21 @@ def _open_own(path: str, flags: int) -> int:
     return descriptor
 
 
-def open_history(path: Path | None) -> History:
-    """Return the history in the file ``path``, or one in memory if there is no path or it cannot be used."""
+def open_history(path: Path | None, report: Callable[[str], object] = lambda line: None) -> History:
+    """Return the history in the file ``path``, or one in memory if there is no path or it cannot be used.
+
+    ``report`` gets a line for the user if the file cannot be used, or later not be written.
+    """
     if path is not None:
-        with suppress(OSError):
+        try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.close(_open_own(str(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT))
-            return PromptHistory(str(path))
+        except OSError as error:
+            report(_not_kept(path, error))
+        else:
+            return PromptHistory(str(path), report)
     return InMemoryHistory()
+
+
+def _not_kept(path: object, error: OSError) -> str:
+    return f"what you enter is in the history of this chat only: {path} cannot be written ({error.strerror or error})"

@@ -1,7 +1,7 @@
 """The prompt of a chat: a line editor that also accepts input typed during an answer."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ from prompt_toolkit.utils import is_dumb_terminal
 from swarmchat.cli.prompt.completer import SlashCompleter
 from swarmchat.cli.prompt.editor import Editor
 from swarmchat.cli.prompt.entry import Entered
-from swarmchat.cli.prompt.history import open_history
+from swarmchat.cli.prompt.history import PromptHistory, open_history
 from swarmchat.cli.prompt.key_bindings import key_bindings
 from swarmchat.cli.prompt.key_parser import KeyParser, read_all_keys
 from swarmchat.cli.prompt.style import colour_depth, prompt_style
@@ -31,6 +31,7 @@ from swarmchat.cli.render.renderer import Renderer
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.cli.terminal.capabilities import reflows_here
+from swarmchat.cli.terminal.printing import count_of
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 
 _STATUS_WIDTH = 40
@@ -51,10 +52,12 @@ class Prompt:
         self._completer = SlashCompleter(chat, on_done=self._editor.completed)
         self.pause: Pause = nullcontext
         """Leaves the keyboard to a question that is asked during an answer."""
+        self._problems: list[str] = []
+        self._report = renderer.remark
         self._draft = Document()
         """The text that was typed but not entered yet, for the next prompt."""
         self._session: PromptSession[Entered | None] = PromptSession(
-            history=open_history(wiring.prompts_file(chat.settings)),
+            history=open_history(wiring.prompts_file(chat.settings), self._problems.append),
             key_bindings=key_bindings(self._editor),
             multiline=True,
             prompt_continuation=lambda width, line, soft_wrapped: " " * width,
@@ -81,6 +84,8 @@ class Prompt:
 
         Raises EOFError when they leave, KeyboardInterrupt for Ctrl-C at an empty prompt, and if ``revising`` at any.
         """
+        while self._problems:
+            self._report(one_line(self._problems.pop(), 200))
         self._completer.forget()
         self._editor.revising = revising
         draft, self._draft = self._draft, Document()
@@ -131,9 +136,25 @@ class Prompt:
                 yield
         finally:
             buffer = self._session.default_buffer
-            self._editor.add_to_history(buffer)
+            unsent = [*self._chat.session.steering.waiting, *(entered.text for entered in self.queue)]
+            unsent.append(self._editor.add_to_history(buffer))
             buffer.document = self._draft
-            self._editor.add_to_history(buffer)
+            unsent.append(self._editor.add_to_history(buffer))
+            self._tell_unsent([text for text in unsent if text.strip()])
+
+    def _tell_unsent(self, texts: list[str]) -> None:
+        """Say at the end that ``texts`` were not sent, and keep those for the next chat that are long."""
+        history, where = self._session.history, ""
+        if isinstance(history, PromptHistory):
+            where = (
+                ": Up brings it back in the next chat" if len(texts) == 1 else ": Up brings them back in the next chat"
+            )
+            for text in texts:
+                history.keep_unsent(text)
+        if texts:
+            # The terminal may be gone.
+            with suppress(OSError):
+                self._report(f"not sent: {count_of(len(texts), 'message')}{where}")
 
     @contextmanager
     def working(self) -> Iterator[None]:

@@ -37,7 +37,7 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", help="File to wri
 PruneDryRun = Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")]
 Redact = Annotated[list[str] | None, typer.Option(help="Redact all matches of this regular expression; repeatable.")]
 Regex = Annotated[bool, typer.Option("--regex", help="Read TEXT as a regular expression.")]
-RepairDryRun = Annotated[bool, typer.Option("--dry-run", help="Only list the problems; exit code 1 if there are any.")]
+RepairDryRun = Annotated[bool, typer.Option("--dry-run", help="Only list the problems; exit code 1 for damage.")]
 SessionOrFile = Annotated[str, typer.Argument(help="Session, or a file with logs.")]
 Sessions = Annotated[list[str], typer.Argument(help="Sessions: their names or ids.")]
 Target = Annotated[str, typer.Option("--to", help="Target: disk, redis, or a URL.")]

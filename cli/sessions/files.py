@@ -29,6 +29,7 @@ from swarmchat.swarm.archive.sessions import snapshot
 from swarmchat.swarm.archive.whole_lines import whole_lines, whole_record
 from swarmchat.swarm.archive.writer import SessionSnapshot, SessionWriter, Stored
 from swarmchat.swarm.common.files import write_atomically
+from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.importers.detect import FORMATS, open_transcript
 from swarmchat.swarm.persistence.log import read_records
 from swarmchat.swarm.persistence.session_index import SessionInfo
@@ -172,7 +173,14 @@ async def copy(store: OpenStore, to: str, names: Sequence[str], everything: bool
         if store.backend.url == target.backend.url:
             raise UsageError("source and target are the same store: name another one with --to")
         infos = await store.sessions() if everything else [await store.session(name) for name in names]
-        snapshots = [await snapshot(store.backend, info) for info in infos]
+        snapshots = []
+        for info in infos:
+            try:
+                snapshots.append(await snapshot(store.backend, info))
+            except BadRecord as error:
+                if not everything:
+                    raise
+                remark(f"not copied: {error}")
         await _store_all(target, snapshots, None, as_json, "copied")
         if everything:
             lifetimes = wiring.session_settings(target.settings).lifetimes

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,14 +17,15 @@ from swarmchat.cli.render.renderer import remark
 from swarmchat.cli.sessions.pages import print_dialogue, print_hits, print_sessions, time_left
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.readers import read_age
-from swarmchat.cli.settings.store import OpenStore, open_store
+from swarmchat.cli.settings.store import OpenStore, as_redis, open_store
 from swarmchat.cli.terminal.printing import as_line, count_of, print_json, print_rows
 from swarmchat.swarm.archive.dialogue import dialogue
 from swarmchat.swarm.archive.repair import repair_file, repair_session
-from swarmchat.swarm.archive.search import search_sessions
+from swarmchat.swarm.archive.search import SearchPattern, search_sessions
 from swarmchat.swarm.archive.sessions import delete_session, find_unfinished, fork_session, rename_session
 from swarmchat.swarm.archive.writer import SessionWriter
 from swarmchat.swarm.common.encoding import clean_text
+from swarmchat.swarm.common.patterns import BoundedPattern
 from swarmchat.swarm.errors import BadRecord, MailError, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.log import read_records
@@ -54,6 +55,7 @@ async def list_sessions(flags: Flags, limit: int | None, everywhere: bool, as_js
 
 async def _rows(store: OpenStore, infos: Sequence[SessionInfo]) -> list[dict[str, Any]]:
     navigations = await store.backend.get_many([keys.session_swarm(info.client, info.id) for info in infos])
+    expiries = await _expiries(store, infos)
     fields = ("name", "id", "title", "turns", "created", "updated", "swarm")
     return [
         {
@@ -61,10 +63,24 @@ async def _rows(store: OpenStore, infos: Sequence[SessionInfo]) -> list[dict[str
             "agent": Navigation.from_bytes(navigation, info.swarm).active,
             "model": info.model,
             "backend": store.name,
-            "expires": _expiry(info, store.ttl),
+            "expires": expiry,
         }
-        for info, navigation in zip(infos, navigations, strict=True)
+        for info, navigation, expiry in zip(infos, navigations, expiries, strict=True)
     ]
+
+
+async def _expiries(store: OpenStore, infos: Sequence[SessionInfo]) -> list[str | None]:
+    """Return when each session is deleted unless it is opened before, as records write it; ``None`` for never."""
+    if (server := as_redis(store.backend)) is not None:
+        from swarmchat.backends.redis.report import remaining
+
+        # Another lifetime may have held when it was stored, an open chat renews it, and clocks differ. Not all users
+        # of a server may ask for it.
+        with suppress(BackendError):
+            left = await remaining(server, [keys.session_index(info.client, info.id) for info in infos])
+            now = datetime.now(UTC)
+            return [None if seconds is None else timestamp(now + timedelta(seconds=seconds)) for seconds in left]
+    return [_expiry(info, store.ttl) for info in infos]
 
 
 def _expiry(info: SessionInfo, lifetime: float | None) -> str | None:
@@ -92,7 +108,8 @@ async def show(store: OpenStore, name: str, tasks: bool, as_json: bool) -> None:
         print_dialogue(dialogue(records, undone=True, tasks=tasks))
         if waiting := await store.backend.length(keys.session_mailbox(info.client, info.id)):
             remark(f"{count_of(waiting, 'message')} from outside waiting: received when the session is opened")
-        if left := time_left(_expiry(info, store.ttl)):
+        (expiry,) = await _expiries(store, [info])
+        if left := time_left(expiry):
             remark(f"{left}: then the session is deleted, unless it is opened before")
 
 
@@ -101,7 +118,9 @@ async def search(flags: Flags, text: str, regex: bool, session: str | None, ever
     if not text:
         raise UsageError("TEXT is empty: give the text to find")
     try:
-        pattern = re.compile(text if regex else re.escape(text), re.IGNORECASE)
+        pattern: SearchPattern = (
+            BoundedPattern(text, ignore_case=True) if regex else re.compile(re.escape(text), re.IGNORECASE)
+        )
     except re.error as error:
         raise UsageError(f"{text!r} is not a regular expression: {error}") from error
     rows: list[dict[str, Any]] = []
@@ -203,7 +222,7 @@ async def fork(store: OpenStore, name: str, new: str | None, turn: int | None, a
 
 
 async def repair(store: OpenStore, name: str, file: Path | None, dry_run: bool, as_json: bool) -> int:
-    """Repair the log of a session, or else ``file``. Returns the exit code: 1 for a dry run with findings, else 0."""
+    """Repair the log of a session, or else ``file``. Returns the exit code: 1 if a dry run finds damage."""
     info = await store.find(name)
     if info is None and file is not None:
         repaired = repair_file(file, dry_run=dry_run)
@@ -219,7 +238,9 @@ async def repair(store: OpenStore, name: str, file: Path | None, dry_run: bool, 
             print(f"the original log is kept as {as_line(repaired.kept_as)}")
         elif not repaired.findings:
             print("nothing to repair")
-    return 1 if dry_run and repaired.findings else 0
+    if dry_run and repaired.findings and not repaired.needed:
+        remark("no repair is needed: each request puts these right")
+    return 1 if dry_run and repaired.needed else 0
 
 
 async def delete(store: OpenStore, names: Sequence[str], yes: bool, as_json: bool) -> None:

@@ -18,15 +18,15 @@ _NAME = 30
 
 def print_sessions(rows: Sequence[Mapping[str, Any]], everywhere: bool) -> None:
     """Print one line per session: name, last use, turns, time until it is deleted, agent and model, title."""
-    left = {row["id"]: time_left(row["expires"]) for row in rows}
-    longest = max(map(len, left.values()), default=0)
+    left = [time_left(row["expires"]) for row in rows]
+    longest = max(map(len, left), default=0)
     width = max((len(one_line(row["name"], _NAME)) for row in rows), default=0)
-    for row in rows:
+    for row, still in zip(rows, left, strict=True):
         where = f"{row['backend']:<6}  " if everywhere else ""
         who = "/".join(one_line(str(row[name]), _NAME) for name in ("agent", "model") if row[name])
         name = one_line(row["name"], _NAME).ljust(width)
         use = f"{_local(row['updated'])}  {count_of(row['turns'], 'turn'):>9}"
-        use += f"  {left[row['id']]:<{longest}}" if longest else ""
+        use += f"  {still:<{longest}}" if longest else ""
         print(f"{where}{name}  {use}  {who}  {one_line(row['title'], 60)}".rstrip())
 
 

@@ -172,7 +172,8 @@ def is_connected(settings: Settings) -> bool:
 
 def warm_up(model: Model) -> None:
     """Import the packages that the first request needs. Called in a thread, while the user types."""
-    import swarmchat.swarm.turn.loop  # noqa: F401 - only to load it
+    import swarmchat.swarm.context.builder
+    import swarmchat.swarm.turn.loop  # noqa: F401 - only to load them
     from swarmchat.swarm.context.tokens import counter_for
 
     counter_for(model.name, token_tables())

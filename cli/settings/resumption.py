@@ -41,9 +41,11 @@ def settings_of(settings: Settings, info: SessionInfo | None, *, options: bool =
     if not (options and (_is_option(settings, "swarm") or _is_option(settings, "system"))):
         values |= {name: stored[name] or None for name in ("swarm", "system") if name in stored}
         _check_consent(info)
+    # Until one has answered, it is the one that was asked.
+    model = stored.get("model", info.model)
     # The demo model answers if no other is known: a user who has connected one since wants that one.
-    if "base_url" in stored and info.model not in ("", "demo"):
-        server = {"model": info.model, "base_url": stored["base_url"] or None}
+    if "base_url" in stored and model not in ("", "demo"):
+        server = {"model": model, "base_url": stored["base_url"] or None}
         chosen = {name: settings.origins.get(name, "")[:1] for name in server} if options else {}
         # In the environment, the model and the server belong together; an option replaces one of them.
         if "$" not in chosen.values():

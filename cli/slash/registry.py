@@ -4,8 +4,8 @@ import difflib
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from swarmchat.backends import BackendError
 from swarmchat.cli.errors import UsageError
@@ -21,8 +21,7 @@ class LeaveChat(Exception):
     """Raised by a command that ends the chat."""
 
 
-@dataclass(frozen=True)
-class CommandResult:
+class CommandResult(NamedTuple):
     """What a chat shows after a command, and what it does next."""
 
     page: str = ""
@@ -120,7 +119,7 @@ async def run_command(chat: ChatContext, text: str) -> CommandResult:
             await chat.session.flush()
     result = await command.run(chat, argument)
     result = CommandResult(page=result) if isinstance(result, str) else result
-    return replace(result, warnings=tuple(chat.session.conversation.take_notices()))
+    return result._replace(warnings=tuple(chat.session.conversation.take_notices()))
 
 
 def find_command(name: str) -> Command:

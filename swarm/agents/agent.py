@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.agents.agent_fields import AGENT, check_computed
+from swarmchat.swarm.agents.agent_fields import AGENT, EMBEDDER, check_computed
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.messages import REMINDER
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from swarmchat.swarm.models.demo import DemoRule
     from swarmchat.swarm.primitives.policy import Policy
     from swarmchat.swarm.primitives.state import State
+    from swarmchat.swarm.storage.declaration import Storage
     from swarmchat.swarm.storage.embeddings import Embedder
-    from swarmchat.swarm.storage.storage import Storage
     from swarmchat.swarm.tools.agent_tool import AgentTool, History
     from swarmchat.swarm.tools.context import Context
     from swarmchat.swarm.tools.output import OutputType
@@ -245,6 +245,7 @@ class Swarm:
             check_value(owner, name, getattr(self, name), many(f"{kind} objects", fits))
         check_value(owner, "demo", self.demo, many("DemoRule objects", partial(_is_named, "DemoRule")))
         check_value(owner, "replay", self.replay, optional(Expected("ReplayRules", partial(_is_named, "ReplayRules"))))
+        check_value(owner, "embedder", self.embedder, EMBEDDER)
         check_value(owner, "mcp", self.mcp, many("McpServer objects", partial(_is_named, "McpServer")))
         if self.rescue is not None:
             from swarmchat.swarm.agents.rescue_steps import check_steps

@@ -36,6 +36,15 @@ AGENT = {
 """What the arguments of an agent are expected to be."""
 
 
+EMBEDDER = optional(
+    Expected(
+        "an embedder: an object with a name, a default_score and async def embed(self, texts)",
+        lambda value: all(hasattr(value, name) for name in ("name", "default_score", "embed")),
+    )
+)
+"""What the embedder of a swarm is expected to be."""
+
+
 def check_computed(swarm: str, states: Sequence["State[Any]"]) -> None:
     """Check that computed states name stored states, or computed ones that are declared before them.
 

@@ -3,12 +3,15 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime, time
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import TYPE_CHECKING
 
 from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.common.mistakes import SECONDS, TEXT, check_fields, explained
 from swarmchat.swarm.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 _DAYS = ("mo", "tu", "we", "th", "fr", "sa", "su")
 _SPAN = re.compile(r"(?P<first>[a-z]{2})(?:-(?P<last>[a-z]{2}))? (?P<start>\d\d?:\d\d)-(?P<end>\d\d?:\d\d)")
@@ -46,7 +49,8 @@ class Operator(Agent):
         _spans(self.name, self.hours)
         try:
             self._zone()
-        except (ZoneInfoNotFoundError, ValueError):
+        # What is not found is a KeyError.
+        except (KeyError, ValueError):
             raise DefinitionError(
                 f"operator {self.name!r}: unknown time zone {self.timezone!r}; expected a name such as Europe/Berlin"
             ) from None
@@ -72,8 +76,13 @@ class Operator(Agent):
         """The error text for handoffs outside the hours."""
         return f"{self.name} is not available now; the hours are {self.hours} {self.timezone}".rstrip()
 
-    def _zone(self) -> ZoneInfo | None:
-        return ZoneInfo(self.timezone) if self.timezone else None
+    def _zone(self) -> "ZoneInfo | None":
+        if not self.timezone:
+            return None
+        # Few operators have one, and Python reads its own build settings to import it.
+        from zoneinfo import ZoneInfo
+
+        return ZoneInfo(self.timezone)
 
 
 def closed_operators(swarm: Swarm, agent: Agent, draws: Draws) -> dict[str, str]:

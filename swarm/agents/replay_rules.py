@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, get_args
 
 from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.common.patterns import BoundedPattern, bounded_pattern
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence.records import RecordType
 
@@ -62,7 +63,7 @@ class ReplayRules:
                     f"replay: unknown rule {rule!r} in 'normalize'; {hint}, or write a regex: ({rule})"
                 )
             try:
-                if re.compile(rule).search(""):
+                if bounded_pattern(rule).search(""):
                     raise DefinitionError(
                         f"replay: {rule!r} in 'normalize' matches the empty text: match at least one character"
                     )
@@ -81,12 +82,12 @@ class ReplayRules:
         return ReplayRules([*self.ignore, *other.ignore], [*self.normalize, *other.normalize])
 
     @cached_property
-    def _patterns(self) -> Sequence[tuple[re.Pattern[str], str]]:
-        own = [(re.compile(rule), "<any>") for rule in self.normalize if rule not in NORMALIZERS]
+    def _patterns(self) -> Sequence[tuple[BoundedPattern, str]]:
+        own = [(bounded_pattern(rule), "<any>") for rule in self.normalize if rule not in NORMALIZERS]
         # Dates before numbers, which they contain; the user's rules before all others.
         return [
             *own,
-            *((re.compile(NORMALIZERS[name]), _MARKS[name]) for name in NORMALIZERS if name in self.normalize),
+            *((bounded_pattern(NORMALIZERS[name]), _MARKS[name]) for name in NORMALIZERS if name in self.normalize),
         ]
 
     def text(self, text: str) -> str:

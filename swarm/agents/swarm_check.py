@@ -19,7 +19,7 @@ from swarmchat.swarm.tools.agent_tool import AgentTool
 from swarmchat.swarm.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from swarmchat.swarm.storage.storage import Storage
+    from swarmchat.swarm.storage.declaration import Storage
 
 
 _TAKING_AGENTS = ("handoff", "spawn")

@@ -19,8 +19,8 @@ from swarmchat.swarm.mcp.server import McpServer, read_server
 from swarmchat.swarm.models.demo import DemoRule
 from swarmchat.swarm.primitives.policy import Policy
 from swarmchat.swarm.primitives.state import State
+from swarmchat.swarm.storage.declaration import Storage
 from swarmchat.swarm.storage.items import FieldIndex
-from swarmchat.swarm.storage.storage import Storage
 from swarmchat.swarm.tools.agent_tool import agent_tool
 from swarmchat.swarm.tools.tool import Tool, as_tool
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
+from swarmchat.swarm.common.patterns import BoundedPattern
 from swarmchat.swarm.persistence.records import Record
 
 MARK = "[redacted]"
@@ -28,11 +29,14 @@ class Redaction:
     """Replaces matches of ``patterns`` by ``[redacted]`` in texts, arguments and session names."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        """Raise ``re.error`` for an invalid pattern, and ValueError for one that matches the empty text."""
-        self._patterns = [re.compile(pattern) for pattern in patterns]
+        """Raise ``re.error`` for an invalid pattern, and ValueError for one that matches the empty text.
+
+        What is redacted raises DefinitionError if a pattern takes too long.
+        """
+        self._patterns = [BoundedPattern(pattern) for pattern in patterns]
         for pattern in self._patterns:
             if pattern.search(""):
-                raise ValueError(f"{pattern.pattern!r} matches the empty text, so it would match everywhere")
+                raise ValueError(f"{pattern.text!r} matches the empty text, so it would match everywhere")
 
     def __bool__(self) -> bool:
         return bool(self._patterns)

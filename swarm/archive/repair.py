@@ -135,8 +135,10 @@ def _call_ids(entry: _Entry, fresh: _Waiting, used: set[str], findings: list[str
             continue
         old = call.get("id") if isinstance(call.get("id"), str) and call["id"] else None
         new = old or f"call_{entry.line}_{index}"
-        if new in used:
-            new = renamed_id(new, (entry.line or 0) * 1000 + index)
+        number = (entry.line or 0) * 1000 + index
+        while new in used:
+            # One of an earlier repair may be taken as well.
+            new, number = renamed_id(old or new, number), number + 1
         if new != old:
             problem = "has no id" if old is None else f"has the id {old!r}, which an earlier one has"
             findings.append(f"line {entry.line}: call {index + 1} {problem}: now {new!r}")
@@ -229,6 +231,8 @@ class Repaired:
 
     findings: Sequence[str]
     kept_as: str | None = None
+    needed: bool = False
+    """Whether only a repair solves some of the problems: each request puts the others right."""
 
 
 async def repair_session(
@@ -240,7 +244,8 @@ async def repair_session(
     of a newer version.
     """
     if dry_run:
-        return Repaired(repair_log([line async for line in read_lines(backend, info)]).findings)
+        repaired = repair_log([line async for line in read_lines(backend, info)])
+        return Repaired(repaired.findings, needed=bool(repaired.damage))
     async with holding(backend, info) as lease:
         lines = [line async for line in read_lines(backend, info)]
         whole = [line async for line in whole_lines(backend, info)]
@@ -255,7 +260,7 @@ async def repair_session(
         log = keys.session_log(info.client, info.id)
         changes = (Truncate(log, 0), Append(log, tuple(repaired.lines), ttl))
         await run_to_completion(backend.commit(*changes, info.put(ttl), lease=lease.lease))
-        return Repaired(repaired.findings, backup.info.name)
+        return Repaired(repaired.findings, backup.info.name, bool(repaired.damage))
 
 
 def repair_file(path: Path, *, dry_run: bool = False) -> Repaired:
@@ -266,17 +271,19 @@ def repair_file(path: Path, *, dry_run: bool = False) -> Repaired:
     try:
         lines = [line.removesuffix(b"\r") for line in path.read_bytes().split(b"\n")]
         findings: list[str] = []
+        needed = False
         repaired: list[bytes] = []
         for start, log in _logs(lines):
             part = repair_log(log)
             repaired += part.lines
             findings += [_with_file_line(finding, start) for finding in part.findings]
+            needed = needed or bool(part.damage)
         if dry_run or not findings:
-            return Repaired(findings)
+            return Repaired(findings, needed=needed)
         backup = _free_backup_path(path)
         shutil.copy2(path, backup)
         write_atomically(path, b"".join(line + b"\n" for line in repaired))
-        return Repaired(findings, str(backup))
+        return Repaired(findings, str(backup), needed)
     except OSError as error:
         raise TranscriptError(f"{path} cannot be repaired: {error.strerror or error}") from error
     except BadRecord as error:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 
 from swarmchat.backends import Backend
 from swarmchat.swarm.common.messages import calls_of, text_of
+from swarmchat.swarm.common.patterns import BoundedPattern
 from swarmchat.swarm.errors import BadRecord
 from swarmchat.swarm.persistence.log import hidden_turns, read_lines, record_at
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record
 from swarmchat.swarm.persistence.session_index import SessionInfo
+
+SearchPattern = re.Pattern[str] | BoundedPattern
 
 _AROUND = 40
 """Characters that are shown on either side of a match."""
@@ -39,7 +42,7 @@ class SearchHit:
 
 
 async def search_sessions(
-    backend: Backend, infos: Sequence[SessionInfo], pattern: re.Pattern[str]
+    backend: Backend, infos: Sequence[SessionInfo], pattern: SearchPattern
 ) -> AsyncGenerator[tuple[SessionInfo, list[SearchHit] | BadRecord], None]:
     """Yield the matches of ``pattern`` in each of ``infos``, in their order.
 
@@ -54,8 +57,11 @@ async def search_sessions(
             yield info, hits
 
 
-async def search_session(backend: Backend, info: SessionInfo, pattern: re.Pattern[str]) -> list[SearchHit]:
-    """Return the matches of ``pattern`` in a session, oldest first. Raises BadRecord for one of a newer version."""
+async def search_session(backend: Backend, info: SessionInfo, pattern: SearchPattern) -> list[SearchHit]:
+    """Return the matches of ``pattern`` in a session, oldest first.
+
+    Raises BadRecord for a session of a newer version, and DefinitionError for a pattern that takes too long.
+    """
     hits: list[SearchHit] = []
     changes: list[Record] = []
     position = -1

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial, reduce
 
-from swarmchat.backends import Append, Backend, BackendFull, Conflict, Delete, Expect, Truncate, Write
+from swarmchat.backends import Append, Backend, BackendFull, Conflict, Delete, Expect, Put, Truncate, Write
 from swarmchat.swarm.archive.log_summary import LogSummary, read_stored_state
 from swarmchat.swarm.archive.whole_lines import whole_lines
 from swarmchat.swarm.archive.writer import SessionSnapshot
@@ -16,11 +16,13 @@ from swarmchat.swarm.errors import SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.blobs import Blobs
 from swarmchat.swarm.persistence.lease import closed_lease, holding, parse_holder
-from swarmchat.swarm.persistence.log import record_at, turns_of
+from swarmchat.swarm.persistence.log import lost_log, record_at, turns_of
 from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
 
 _ATTEMPTS = 20
+_DELETION_KNOWN = 7 * 86400.0
+"""Seconds for which a deleted session is known to have been deleted, so that no stopped process stores it again."""
 _STEP = 64
 """Records that are first removed at once from a full store; a power of 4."""
 
@@ -67,8 +69,9 @@ async def clear_states(
 async def delete_session(backend: Backend, info: SessionInfo) -> None:
     """Remove all of a session in one commit. Raises SessionBusy while another process has it open.
 
-    Memory and storages do not belong to a session, and stay.
+    Memory and storages do not belong to a session, and stay. A suspended process with the session open notices it.
     """
+    mark = Put(keys.session_deletion(info.client, info.id), info.created.encode(), _DELETION_KNOWN)
     entry, lease = keys.session_index(info.client, info.id), keys.session_lease(info.client, info.id)
     for _ in range(_ATTEMPTS):
         # Each commit of an open session changes its entry, and opening it its lease.
@@ -80,7 +83,7 @@ async def delete_session(backend: Backend, info: SessionInfo) -> None:
         removal: list[Write] = [*unchanged, *map(Delete, [entry, log, *others, lease])]
         with suppress(Conflict):
             try:
-                await run_to_completion(backend.commit(*removal))
+                await run_to_completion(backend.commit(*removal, mark))
             except BackendFull:
                 await _shorten(backend, log, unchanged)
                 await run_to_completion(backend.commit(*removal))
@@ -112,7 +115,10 @@ async def find_unfinished(backend: Backend, client: str, session: str) -> Sessio
 
 
 async def snapshot(backend: Backend, info: SessionInfo) -> SessionSnapshot:
-    """Return a consistent copy of a session that may be in use. Raises SessionBusy if it changes at each attempt."""
+    """Return a consistent copy of a session that may be in use.
+
+    Raises SessionBusy if it changes at each attempt, and BadRecord if its log is gone.
+    """
     key = keys.session_log(info.client, info.id)
     for _ in range(_ATTEMPTS):
         before = await find_session(backend, info.client, info.id) or info
@@ -120,6 +126,8 @@ async def snapshot(backend: Backend, info: SessionInfo) -> SessionSnapshot:
         stored_state = await read_stored_state(backend, before)
         after = await find_session(backend, info.client, info.id) or info
         if (before, length) == (after, await backend.length(key)):
+            if before.highest_turn and not length:
+                raise lost_log(before)
             read = partial(whole_lines, backend, before, length)
             return SessionSnapshot(before, stored_state, length, _copy_of(before), read)
     raise _changing(info)

@@ -233,6 +233,7 @@ class SessionWriter:
             if is_last:
                 writes += [Expect(lease_key, None) if lease is None else Delete(lease_key)]
                 writes += [Expect(keys.session_index(self._client, info.id), None), *self._last(info, incoming)]
+                writes += [Delete(keys.session_deletion(self._client, info.id))]
             await self._commit(writes, lease)
             self._progress(len(piece))
 

@@ -3,9 +3,8 @@
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import DefinitionError
@@ -15,8 +14,7 @@ _T = TypeVar("_T")
 _LONGEST = 60
 
 
-@dataclass(frozen=True)
-class Expected:
+class Expected(NamedTuple):
     """What an argument is expected to be; with ``many``, each item of a list."""
 
     words: str

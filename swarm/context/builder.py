@@ -14,10 +14,10 @@ The selection is derived from the log for each request and never stored. The rul
 5. The same log and settings give the same context, byte for byte.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from math import sqrt
+from operator import attrgetter
 from typing import Any
 
 from swarmchat.swarm.common.encoding import encode_json
@@ -27,6 +27,7 @@ from swarmchat.swarm.context.groups import (
     Selection,
     after_cut,
     cost_of,
+    encoded,
     leading_system,
     turn_start,
     with_pins,
@@ -169,7 +170,7 @@ def build_context(
     chosen = _unique_ids([*leading, *summary, *chosen])
     sent = {group.seq for group in chosen} if crowded_out else set()
     return RequestContext(
-        messages=(*system, *chain.from_iterable(map(Group.encoded, chosen)), *map(encode_json, tail)),
+        messages=(*system, *encoded(chosen), *map(encode_json, tail)),
         tokens=fixed + total,
         fixed_tokens=fixed,
         available=budget.available,
@@ -186,9 +187,14 @@ def build_context(
     )
 
 
-def _echoes(groups: Iterable[Group], index: int) -> dict[int, Mapping[str, Any]]:
+_ECHO = attrgetter("echo")
+
+
+def _echoes(groups: Sequence[Group], index: int) -> dict[int, Mapping[str, Any]]:
     """Return the echoes of ``groups``, whose first message has ``index``, by the index of the message."""
-    echoes = {}
+    echoes: dict[int, Mapping[str, Any]] = {}
+    if not any(map(_ECHO, groups)):
+        return echoes
     for group in groups:
         if group.echo:
             echoes[index] = group.echo

@@ -17,7 +17,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.context.normalize import call_ids, no_result, renamed_id, sendable
@@ -25,8 +25,7 @@ from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.persistence.records import MESSAGE_TYPES, Record
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One message to send, and its record: ``None`` for a message that is not in the log in this form."""
 
     message: Mapping[str, Any]
@@ -140,6 +139,12 @@ def cost_of(groups: Iterable[Group], counter: TokenCounter, limit: float = math.
         if total > limit:
             break
     return total
+
+
+def encoded(groups: Iterable[Group]) -> Iterator[bytes]:
+    """Yield the messages of ``groups`` as JSON."""
+    # As in ``cost_of``: a call only for the few that are not known yet.
+    return chain.from_iterable([group._encoded or group.encoded() for group in groups])
 
 
 class Groups(Sequence[Group]):

@@ -8,9 +8,8 @@ counts.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import ceil, sqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 _FIT = 2048
 _SHORT_SIDE = 768
@@ -21,8 +20,7 @@ UNKNOWN_SIZE = (1024, 1024)
 """Width and height that an image is counted with whose size is unknown, such as one at a remote address."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRule:
+class ImageRule(NamedTuple):
     """What an image costs: ``base`` and ``tile`` tokens, or ``factor`` for each patch if that is not 0."""
 
     base: int = 85

@@ -9,15 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from swarmchat.swarm.context.builder import Budget, RequestContext, build_context
 from swarmchat.swarm.context.groups import Group, GroupBuilder, after_cut, leading_system
 from swarmchat.swarm.context.retained import Retained, first_kept_of, summary_groups, within
 from swarmchat.swarm.context.tokens import TokenCounter, counter_for
 from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.persistence.log import CHUNK, Log, hidden_turns
 from swarmchat.swarm.persistence.records import Record
+
+if TYPE_CHECKING:
+    from swarmchat.swarm.context.builder import Budget, RequestContext
 
 _MEASURABLE = 500
 """Tokens below which the server's count says little: a chat template's own share is too large."""
@@ -101,15 +103,18 @@ class View:
 
     async def context(
         self,
-        budget: Budget,
+        budget: "Budget",
         model: str,
         *,
         system: Sequence[bytes] = (),
         tools: Sequence[Mapping[str, Any]] = (),
         pending: Sequence[Record] = (),
         tail: Sequence[Mapping[str, Any]] = (),
-    ) -> RequestContext:
+    ) -> "RequestContext":
         """Return the context for the next request, as if ``pending`` were in the log; ``tail`` ends it."""
+        # Loaded with the first request: the prompt of a chat does not wait for it.
+        from swarmchat.swarm.context.builder import build_context
+
         counter = await self.load_counter(model)
         if self._next_seq < self._log.next_seq:
             self.rebuild()
@@ -127,7 +132,7 @@ class View:
         self.take(pending)
         first_kept, summary = self.first_kept(budget), () if self.summary is None else summary_groups(self.summary)
 
-        def built(limits: Budget) -> RequestContext:
+        def built(limits: "Budget") -> "RequestContext":
             return build_context(
                 self._builder.groups,
                 counter=counter,
@@ -151,13 +156,13 @@ class View:
             context = replace(context, rotation=replace(context.rotation, is_counted=False))
         return context
 
-    def forget(self, context: RequestContext) -> None:
+    def forget(self, context: "RequestContext") -> None:
         """Drop the groups and records that ``context`` and all later contexts leave out."""
         if conversation := context.conversation:
             self._builder.forget_before(conversation[0].seq, self.protected.pinned)
             self._log.forget_before(conversation[0].seq, self.protected.spans)
 
-    def uncut(self, budget: Budget) -> list[Group]:
+    def uncut(self, budget: "Budget") -> list[Group]:
         """Return the conversation after the last cut, without pinned groups."""
         conversation = after_cut(self._builder.groups, self.first_kept(budget))
         return [group for group in conversation if not self.protected.pins(group.seq)]
@@ -175,7 +180,7 @@ class View:
             record = next((each for each in self._log.records if each.seq == seq), None)
         return record if record is not None and record.type == "compact" else None
 
-    def first_kept(self, budget: Budget) -> int:
+    def first_kept(self, budget: "Budget") -> int:
         """Return where the last cut was, as a seq: 0 if there was none, or if the window has grown since.
 
         What is summed up is cut whatever the window.
@@ -229,7 +234,7 @@ class View:
             return
         self.overhead = overhead
 
-    def _missing(self, counter: TokenCounter, budget: Budget, fixed: int) -> int:
+    def _missing(self, counter: TokenCounter, budget: "Budget", fixed: int) -> int:
         """Return how many earlier records to read, because they may change the context; 0 if none can."""
         groups = self._builder.groups
         leading = leading_system(groups)

@@ -16,7 +16,6 @@ from swarmchat.swarm.agents.handoffs import handoff_names
 from swarmchat.swarm.agents.rescue_steps import PLACEHOLDER, check_steps
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.draws import Draws
-from swarmchat.swarm.context.builder import Budget
 from swarmchat.swarm.context.retained import Retained
 from swarmchat.swarm.context.tokens import TokenCounter
 from swarmchat.swarm.context.view import CutWarning, View
@@ -47,6 +46,7 @@ from swarmchat.swarm.tools.context import Context, Outcome
 from swarmchat.swarm.tools.toolset import Toolset
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.context.builder import Budget
     from swarmchat.swarm.tools.external_tool import ExternalTool
     from swarmchat.swarm.tools.tool import Tool
 
@@ -145,7 +145,7 @@ class Conversation:
     def change_settings(self, settings: SessionSettings) -> None:
         """Use ``settings`` from now on. Raises DefinitionError for unknown rescue steps."""
         self.rescue_steps = check_steps(self.swarm.rescue if settings.rescue is None else settings.rescue)
-        self.settings = settings
+        self.settings, self.journal.resume_with = settings, settings.resume_with
 
     async def close(self) -> None:
         """Store what is unsaved or lost, if the backend is available now, and release the lease. Raises LogLost."""
@@ -191,7 +191,7 @@ class Conversation:
         return self.settings.placeholder or self.swarm.placeholder or PLACEHOLDER
 
     @property
-    def budget(self) -> Budget:
+    def budget(self) -> "Budget":
         """The tokens that the next context may have."""
         window = self.settings.context_window or self.model.context_window
         window = min(window, self.view.window or window)

@@ -58,9 +58,14 @@ class MessageBlobs:
             self._last |= self._new
             self._new = {}
 
+    @property
+    def in_memory(self) -> Mapping[str, bytes]:
+        """The data of images that this process still holds, by digest."""
+        return {**self._last, **self._new}
+
     def lost(self) -> None:
         """Note that the store has lost the session: what is in memory is stored again."""
-        self._new = {**self._last, **self._new}
+        self._new = dict(self.in_memory)
 
     async def filled(self, request: ModelRequest) -> ModelRequest:
         """Return ``request`` with the data of its images. Raises the backend's errors."""

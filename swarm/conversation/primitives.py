@@ -19,7 +19,8 @@ from swarmchat.swarm.primitives.policy import Ban, PersistPolicy
 
 if TYPE_CHECKING:
     from swarmchat.swarm.primitives.state import PersistState, State
-    from swarmchat.swarm.storage.storage import PersistStorage, Storage
+    from swarmchat.swarm.storage.declaration import Storage
+    from swarmchat.swarm.storage.storage import PersistStorage
 
 _T = TypeVar("_T")
 
@@ -164,7 +165,7 @@ class Primitives:
     def policy(self, name: str) -> PersistPolicy:
         """Return the bans by the policy ``name``. Raises DefinitionError for one that the swarm does not have."""
         policy = self._swarm.find("policy", name)
-        return PersistPolicy(self._store, self._swarm.name, policy.name, normalize=policy.normalize)
+        return PersistPolicy(self._store, self._swarm.scope, policy.name, normalize=policy.normalize)
 
     def check_agent(self, name: str) -> None:
         """Raise DefinitionError when there is no agent ``name``."""

@@ -1,8 +1,7 @@
 """The functions and objects that a program passes to a conversation: models, approval, hooks, tracing."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from swarmchat.swarm.conversation.hooks import Hooks
 from swarmchat.swarm.conversation.tracing import Tracing
@@ -18,8 +17,7 @@ Approver = Callable[["Tool", ToolCall], Awaitable[bool | str | Denied]]
 Denied with the reason for the model."""
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """What a program brings to a conversation; see ``Session.open``."""
 
     approver: Approver | None = None

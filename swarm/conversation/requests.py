@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.agents.handoffs import handoff_definitions
-from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.errors import OverBudget
 from swarmchat.swarm.models.base import MessageDigest, ModelRequest
@@ -12,6 +11,7 @@ from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.tools.toolset import Toolset
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.context.builder import RequestContext
     from swarmchat.swarm.tools.output import OutputType
 
 
@@ -23,7 +23,7 @@ async def prepare(
     tail: Sequence[Mapping[str, Any]] = (),
     shrink_to: int | None = None,
     output: "OutputType | None" = None,
-) -> RequestContext:
+) -> "RequestContext":
     """Return the context for the next request, as if ``pending`` were stored; ``tail`` ends it.
 
     ``output`` is the type of the answer if not the agent's; its schema counts as a tool that is offered.
@@ -54,7 +54,7 @@ async def prepare(
 
 def make_request(
     conversation: Conversation,
-    context: RequestContext,
+    context: "RequestContext",
     parameters: Mapping[str, Any],
     output: "OutputType | None" = None,
 ) -> ModelRequest:

@@ -18,12 +18,12 @@ from swarmchat.swarm.common.mistakes import (
     many,
     optional,
 )
-from swarmchat.swarm.context.builder import Budget, marks
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.persistence.store import Lifetimes
 
 if TYPE_CHECKING:
     from swarmchat.swarm.agents.rescue_steps import Step
+    from swarmchat.swarm.context.builder import Budget
 
 
 _RECORDED = ("reserve", "high", "low", "max_requests", "max_repeats", "placeholder", "parameters")
@@ -95,7 +95,8 @@ class SessionSettings:
     """The answer when no rescue step helped. ``None``: that of the swarm."""
     resume_with: Mapping[str, str] | None = None
     """What your program needs to continue the session, such as the file of its swarm: kept in the session's entry in
-    the list (``SessionInfo.resume_with``). ``None`` keeps what is there."""
+    the list (``SessionInfo.resume_with``). ``None`` keeps what is there. A ``base_url`` in it is the model's server: it
+    is kept, with the ``model``, once that has answered."""
     approve: Mapping[str, str] = field(default_factory=dict)
     """Patterns of tool names (``refund*``) to auto, ask or deny; the first match overrides the tool's own rule."""
     approve_at_least: Mapping[str, str] = field(default_factory=dict)
@@ -129,9 +130,8 @@ class SessionSettings:
 
     def for_record(self, *, one_model: bool = False) -> dict[str, Any]:
         """Return the settings that a replay needs and no other record contains, except defaults."""
-        default = SessionSettings()
         names = (*_RECORDED, *_RECORDED_OF_TASKS)
-        fields = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(default, name)}
+        fields = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(_DEFAULTS, name)}
         if self.rescue is not None:
             fields["rescue"] = [step if isinstance(step, str) else step.__name__ for step in self.rescue]
         if one_model:
@@ -141,12 +141,13 @@ class SessionSettings:
 
     def with_recorded(self, fields: Mapping[str, Any]) -> "SessionSettings":
         """Return the settings after a ``set`` record with ``fields``; a missing field means the default."""
-        default = SessionSettings()
         names = (*_RECORDED, *_RECORDED_OF_TASKS, "rescue")
-        return replace(self, **{name: fields.get(name, getattr(default, name)) for name in names})
+        return replace(self, **{name: fields.get(name, getattr(_DEFAULTS, name)) for name in names})
 
-    def budget(self, window: int, correction: float = 1.0, overhead: int = 0) -> Budget:
+    def budget(self, window: int, correction: float = 1.0, overhead: int = 0) -> "Budget":
         """Return the budget for a context window of ``window`` tokens."""
+        from swarmchat.swarm.context.builder import Budget, marks
+
         reserve, least = self.reserve, None
         if reserve is None and not (reserve := int(self.parameters.get("max_tokens") or 0)):
             reserve = min(4096, window // 8)
@@ -155,6 +156,9 @@ class SessionSettings:
         high = max(high, self.low or 0) if self.high is None else self.high
         low = min(low, high) if self.low is None else self.low
         return Budget(window, min(reserve, window - 1), high, low, correction, overhead, least)
+
+
+_DEFAULTS = SessionSettings()
 
 
 def _first_match(rules: Mapping[str, str], tool: str, default: str) -> str:

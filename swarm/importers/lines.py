@@ -11,8 +11,6 @@ from swarmchat.swarm.errors import TranscriptError
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes. Only files that are no conversations have longer lines."""
 
-_PIECE = 1024 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -35,7 +33,7 @@ def read_lines(file: BinaryIO, name: str, start: int = 0, number: int = 1) -> It
     while data := file.readline(LONGEST_LINE + 1):
         length = len(data)
         if length > LONGEST_LINE and not data.endswith(b"\n"):
-            raise at_line(name, number, f"has {_size(length + _rest(file))}, expected {_size(LONGEST_LINE)} at most")
+            raise at_line(name, number, f"has more than {LONGEST_LINE // 1024 // 1024} MB, expected a shorter one")
         text = data.removesuffix(b"\n").removesuffix(b"\r")
         text = text.removeprefix(codecs.BOM_UTF8) if start == 0 else text
         if text.strip():
@@ -75,15 +73,3 @@ def short_repr(value: object) -> str:
     """Return ``value`` as error messages show it."""
     text = repr(value)
     return text if len(text) <= 40 else text[:39] + "…"
-
-
-def _rest(file: BinaryIO) -> int:
-    """Read the rest of the current line in pieces; return the number of its bytes."""
-    count = 0
-    while (piece := file.readline(_PIECE)) and not piece.endswith(b"\n"):
-        count += len(piece)
-    return count + len(piece)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1024 / 1024:,.0f} MB"

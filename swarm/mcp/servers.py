@@ -1,19 +1,20 @@
 """The MCP servers of a swarm, started in parallel and shared by its sessions."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm.common.bounds import MAX_ANSWER
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import McpError
-from swarmchat.swarm.mcp.connection import Connection
-from swarmchat.swarm.mcp.offers import Offers
 from swarmchat.swarm.mcp.server import McpServer
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.mcp.connection import Connection
+    from swarmchat.swarm.mcp.offers import Offers
     from swarmchat.swarm.tools.external_tool import ExternalTool
 
 
@@ -21,12 +22,35 @@ class McpServers:
     """The servers of a swarm. They run from the first ``tools`` or ``start`` until the last user has released them."""
 
     def __init__(self, servers: Iterable[McpServer]) -> None:
+        self._servers = [*servers]
         self._environment: dict[str, str] = {}
-        self.connections = {server.name: Connection(server, self._environment) for server in servers}
-        self.offers = {name: Offers(connection) for name, connection in self.connections.items()}
-        """Their resources and prompts."""
+        self._logins: Path | None = None
+        self._max_message = MAX_ANSWER
         self._users = 0
         self._told: set[str] = set()
+
+    @cached_property
+    def connections(self) -> "dict[str, Connection]":
+        """The connections to the servers, by name."""
+        # Loaded with the first use: the prompt of a chat does not wait for it.
+        from swarmchat.swarm.mcp.connection import Connection
+
+        connections = {server.name: Connection(server, self._environment) for server in self._servers}
+        for connection in connections.values():
+            connection.logins, connection.max_message = self._logins, self._max_message
+        return connections
+
+    @property
+    def _made(self) -> "Collection[Connection]":
+        """The connections, or none if none was ever needed."""
+        return self.connections.values() if "connections" in vars(self) else ()
+
+    @cached_property
+    def offers(self) -> "dict[str, Offers]":
+        """The resources and prompts of the servers, by name."""
+        from swarmchat.swarm.mcp.offers import Offers
+
+        return {name: Offers(connection) for name, connection in self.connections.items()}
 
     def equip(self, environment: Mapping[str, str], logins: Path | None, max_message: int = MAX_ANSWER) -> None:
         """Let definitions of servers name variables of ``environment``, and use the tokens in the folder ``logins``.
@@ -34,7 +58,8 @@ class McpServers:
         A message of a server may have ``max_message`` bytes.
         """
         self._environment.update(environment)
-        for connection in self.connections.values():
+        self._logins, self._max_message = logins, max_message
+        for connection in self._made:
             connection.logins, connection.max_message = logins, max_message
 
     def acquire(self) -> None:
@@ -45,7 +70,7 @@ class McpServers:
         """Count one user less; without any, close all servers."""
         self._users -= 1
         if self._users <= 0:
-            await asyncio.gather(*(each.close() for each in self.connections.values()))
+            await asyncio.gather(*(each.close() for each in self._made))
 
     @property
     def starting(self) -> list[str]:
@@ -87,7 +112,7 @@ class McpServers:
                     "tools compares its tools: start it, or replay with --mode verify"
                 )
 
-    def _needed(self, patterns: Sequence[str]) -> list[Connection]:
+    def _needed(self, patterns: Sequence[str]) -> "list[Connection]":
         servers = [_server_of(pattern) for pattern in patterns]
         return [
             connection

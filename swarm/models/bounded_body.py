@@ -24,6 +24,8 @@ def bound_body(response: Response, limit: int, *, cut: bool = False, max_line: i
     Only gzip is decompressed: ask for no other. Reading may raise DecodingError.
     """
     encoding = response.headers.pop("content-encoding", "identity").strip().lower()
+    # Python also has codecs that are no text encodings, such as rot13 and zlib.
+    response.encoding = "utf-8"
     assert isinstance(response.stream, AsyncByteStream)
     response.stream = _BoundedStream(response.stream, response.request, encoding, limit, cut=cut, max_line=max_line)
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from string import Formatter
-from typing import Any
+from typing import Any, NamedTuple
 
 from swarmchat.swarm.common.messages import calls_of, texts_of
 from swarmchat.swarm.common.mistakes import TEXT, check_fields, check_value, explained, many
 from swarmchat.swarm.common.names import portable_name
+from swarmchat.swarm.common.patterns import bounded_pattern
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, TextChunk, ToolCall
 from swarmchat.swarm.models.scripted import word_pieces
@@ -50,7 +51,7 @@ class DemoRule:
     def __post_init__(self) -> None:
         check_fields(f"demo rule {self.pattern!r}", self, dict.fromkeys(("pattern", "call", "reply", "say"), TEXT))
         try:
-            groups = re.compile(self.pattern).groupindex
+            groups = bounded_pattern(self.pattern, ignore_case=True).groups
         except re.error as error:
             raise DefinitionError(f"demo rule {self.pattern!r} is not a regular expression ({error})") from error
         fields = {*groups, "text"}
@@ -66,7 +67,7 @@ def follow_rules(
     """Return the answer of the first rule that applies; ``None`` if none does.
 
     ``messages`` and ``tools`` are those of a request; ``call_id`` is the id for a tool call. Raises only what a rule's
-    own function raises.
+    own function raises, and DefinitionError for a pattern that takes too long.
     """
     last = max((index for index, message in enumerate(messages) if message.get("role") == "user"), default=-1)
     if last < 0:
@@ -78,7 +79,7 @@ def follow_rules(
     handed_over = any(message.get("role") == "assistant" and not any(calls_of(message)) for message in after)
     offered = {tool["function"]["name"] for tool in tools}
     for rule in rules:
-        match = re.search(rule.pattern, text[:_SEARCHED], re.IGNORECASE)
+        match = bounded_pattern(rule.pattern, ignore_case=True).search(text[:_SEARCHED])
         if not match:
             continue
         values = {"text": text, **{name: value or "" for name, value in match.groupdict().items()}}
@@ -186,8 +187,7 @@ def greet(name: str) -> str:
 > That was all."""
 
 
-@dataclass(frozen=True)
-class _UserMessages:
+class _UserMessages(NamedTuple):
     """The user's messages: a rule's match in the last one, and those before it."""
 
     match: re.Match[str]

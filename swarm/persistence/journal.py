@@ -4,8 +4,11 @@ Each commit holds all of these, under the session's lease. Records that could no
 Records get their numbers here and nowhere else.
 """
 
+import asyncio
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import reduce
@@ -15,10 +18,10 @@ from typing import Any
 from swarmchat.backends import Append, Backend, BackendError, ExpectLength, LeaseLost, LengthConflict, Touch, Write
 from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.heartbeat import Heartbeat
-from swarmchat.swarm.errors import BadRecord, LogLost, SessionBusy
+from swarmchat.swarm.errors import LogLost, SessionBusy
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
-from swarmchat.swarm.persistence.log import Log, record_at
+from swarmchat.swarm.persistence.log import Log, lost_log, record_at
 from swarmchat.swarm.persistence.records import Record, RecordType, timestamp
 from swarmchat.swarm.persistence.session_index import SessionInfo
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Values, commit_changes
@@ -82,8 +85,12 @@ class Journal:
         """Records that the backend could not store yet."""
         self.unsaved_changes = ChangeSet()
         """Changes to store with them."""
+        self.resume_with: Mapping[str, str] | None = None
+        """What the program has chosen to continue the session with."""
         self.taken_over = False
         """Whether another process has continued the session: nothing more can be stored until it is opened again."""
+        self.is_deleted = False
+        """Whether it has deleted the session."""
         self.in_doubt = False
         """Whether the last commit failed, and may have been applied all the same."""
         self.on_stored: Callable[[Record], object] = lambda record: None
@@ -96,6 +103,8 @@ class Journal:
         self._attempted: tuple[list[Record], SessionInfo] = ([], info)
         """The records of the last commit that failed, and the list entry after it."""
         self._renewal: Heartbeat | None = None
+        self._committed = -math.inf
+        """When the last commit was made, by the clock of the event loop."""
         self._lease = SessionLease(backend, keys.session_lease(info.client, info.id), lease)
 
     async def open(self) -> None:
@@ -107,10 +116,7 @@ class Journal:
             if max((record.turn for record in self.log.records), default=0) > self.info.highest_turn:
                 self.info = self._info_from(await self._backend.slice(self.log.key, 0))
             if self.info.highest_turn and not self.log.next_seq:
-                raise BadRecord(
-                    f"the log of session {self.info.name!r} is gone: the store has evicted or lost it (Redis: set "
-                    "maxmemory-policy noeviction). Delete it with sessions delete, or start another one with -s NAME"
-                )
+                raise lost_log(self.info)
         except BaseException:
             await run_to_completion(self._lease.release())
             raise
@@ -125,6 +131,10 @@ class Journal:
                 await self.settle_doubt()
             if self.unsaved:
                 await self.commit()
+            if self._renewal is not None and not self._is_fresh:
+                # The whole lifetime begins when the session is left.
+                with suppress(BackendError):
+                    await self._renew()
         finally:
             await run_to_completion(self._stop())
 
@@ -228,7 +238,13 @@ class Journal:
         self.unsaved_changes = ChangeSet()
         self.info = info
         self.log.appended(appended)
+        self._committed = asyncio.get_running_loop().time()
         return appended
+
+    @property
+    def _is_fresh(self) -> bool:
+        """Whether a commit has just renewed the lifetime."""
+        return asyncio.get_running_loop().time() - self._committed < 60
 
     def _change_records(self, records: Sequence[Record], changes: ChangeSet, values: Values) -> list[Record]:
         """Return a record for each changed state, and for memory, with its new value."""
@@ -300,14 +316,24 @@ class Journal:
         lost = self.log.next_seq - stored
         if lost > 0:
             await self._check_log()
+            if await self._was_deleted():
+                raise await self._taken_over()
         message = f"the store has lost {lost:,} records of session {self.info.name!r}"
         return LogLost(message, stored) if lost > 0 else None
 
     async def _taken_over(self) -> SessionBusy:
-        """Release the lease, and return the error that another process has continued the session."""
+        """Release the lease, and return the error that another process has continued or deleted the session."""
         self.taken_over = True
         await self._lease.release()
+        if await self._was_deleted():
+            self.is_deleted = True
+            return SessionBusy(f"session {self.info.name!r} was deleted by another process")
         return SessionBusy(f"session {self.info.name!r} was continued by another process: open it again")
+
+    async def _was_deleted(self) -> bool:
+        """Whether this session was deleted, and not just another one of the same name."""
+        mark = keys.session_deletion(self.info.client, self.info.id)
+        return await self._backend.get(mark) == self.info.created.encode()
 
     async def _renew(self) -> None:
         """Renew the lifetime of everything that belongs to the session, as long as this process holds its lease."""
@@ -330,7 +356,9 @@ class Journal:
     def _updated_info(self, records: Sequence[Record], model: str) -> SessionInfo:
         info = reduce(SessionInfo.after, records, self.info)
         # Not the model of an agent that has its own.
-        return replace(info, updated=timestamp(self.now()), model=model or self.info.model)
+        info = replace(info, updated=timestamp(self.now()), model=model or self.info.model)
+        has_answered = any(record.type == "assistant" for record in records)
+        return info.resumed_with(self.resume_with, info.model) if has_answered else info
 
 
 def _not_stored(records: Sequence[Record]) -> str:

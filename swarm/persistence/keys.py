@@ -8,7 +8,6 @@ https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-
 
 import hashlib
 import re
-from functools import lru_cache
 
 from swarmchat.swarm.common.encoding import folded_text
 
@@ -17,16 +16,19 @@ ROOT = "swarmchat:1:"
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.@+-]")
 _LONGEST = 200
+_SAFE = re.compile(r"[A-Za-z0-9_.@+-]{1,200}")
+"""What stays as it is."""
 _DIGEST_MARK = "~"
 
 
-@lru_cache(maxsize=1024)
 def escape(component: str) -> str:
     """Return ``component`` as text of ``A-Z a-z 0-9 _ . @ + - % ~``, different for different components.
 
     Other bytes of the UTF-8 form become ``%XX``; the empty text becomes ``%``. A component whose escaped form
     would be longer than 200 characters is cut and ends in ``~`` and its sha256, so that keys stay short.
     """
+    if _SAFE.fullmatch(component):
+        return component
     raw = component.encode("utf-8", "surrogatepass")
     safe = _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], raw).decode("ascii") or "%"
     if len(safe) <= _LONGEST:
@@ -63,6 +65,16 @@ def owned(client: str | None) -> str:
 def sessions(client: str) -> str:
     """Return the prefix of the list of a client's sessions."""
     return f"{owned(client)}sessions:"
+
+
+def swarm_scope(client: str, source: str) -> str:
+    """Return the key of the scope that the swarm in the file or module ``source`` had when ``client`` last used it."""
+    return f"{owned(client)}scope:{escape(source)}"
+
+
+def session_deletion(client: str, session: str) -> str:
+    """Return the key of the mark that a session was deleted, for a process that had it open and was stopped."""
+    return f"{owned(client)}deleted:{escape(session)}"
 
 
 def session_swarm(client: str, session: str) -> str:
@@ -164,14 +176,17 @@ def folded_client(client: str) -> str:
     return folded_text(client).strip()
 
 
-def policy_bans(swarm: str, policy: str) -> str:
-    """Return the prefix of the bans by a policy. Each ban is a key, so no process overwrites another's."""
-    return f"{bans()}{escape(swarm)}:{escape(policy)}:"
+def policy_bans(scope: str, policy: str) -> str:
+    """Return the prefix of the bans by a policy of the swarms with ``scope``.
+
+    Each ban is a key, so no process overwrites another's.
+    """
+    return f"{bans()}{escape(scope)}:{escape(policy)}:"
 
 
-def policy_ban(swarm: str, policy: str, client: str) -> str:
+def policy_ban(scope: str, policy: str, client: str) -> str:
     """Return the key of the ban of a client by a policy."""
-    return f"{policy_bans(swarm, policy)}{{{escape(client)}}}"
+    return f"{policy_bans(scope, policy)}{{{escape(client)}}}"
 
 
 def alive_sessions(swarm: str) -> str:

@@ -126,12 +126,22 @@ def _is_leading(record: Record) -> bool:
     return record.type in ("session", "system")
 
 
+def lost_log(info: SessionInfo) -> BadRecord:
+    """Return the error of a session that is listed, and whose log is gone."""
+    return BadRecord(
+        f"the log of session {info.name!r} is gone: the store has evicted or lost it (Redis: set maxmemory-policy "
+        "noeviction). Delete it with sessions delete, or start another one with -s NAME"
+    )
+
+
 async def read_lines(backend: Backend, info: SessionInfo, stop: int | None = None) -> AsyncIterator[bytes]:
-    """Yield the stored lines of a session's log: the first ``stop`` of them, or all."""
+    """Yield the stored lines of a session's log: the first ``stop`` of them, or all. Raises BadRecord if it is gone."""
     key, position = keys.session_log(info.client, info.id), 0
     while stop is None or position < stop:
         end = position + _PAGE if stop is None else min(stop, position + _PAGE)
         lines = await backend.slice(key, position, end)
+        if not position and not lines and info.highest_turn:
+            raise lost_log(info)
         for line in lines:
             yield line
         position += len(lines)
@@ -140,7 +150,10 @@ async def read_lines(backend: Backend, info: SessionInfo, stop: int | None = Non
 
 
 async def read_records(backend: Backend, info: SessionInfo) -> AsyncIterator[Record]:
-    """Yield the records of a session, without unreadable lines. Raises BadRecord for a newer format version."""
+    """Yield the records of a session, without unreadable lines.
+
+    Raises BadRecord for a newer format version, and if the log is gone.
+    """
     position = 0
     async for line in read_lines(backend, info):
         if (record := record_at(line, position)) is not None:

@@ -58,6 +58,19 @@ class SessionInfo:
             del content["settings"]
         return Put(keys.session_index(self.client, self.id), encode_json({**self.unknown, **content}), ttl)
 
+    def resumed_with(self, chosen: Mapping[str, str] | None, answered: str = "") -> "SessionInfo":
+        """Return the entry with what a program has ``chosen`` now; ``answered`` is the model if that has answered.
+
+        Until it has, the model and the server stay that have answered before: the chosen ones may not exist.
+        """
+        if chosen is None:
+            return self
+        before = self.resume_with or {}
+        server = {"model": answered} if answered else {}
+        if not answered and "model" in before:
+            server = {name: before[name] for name in ("model", "base_url") if name in before}
+        return replace(self, resume_with={**chosen, **server})
+
     def after(self, record: Record) -> "SessionInfo":
         """Return the entry after ``record`` was added to the log."""
         changes: dict[str, Any] = {}

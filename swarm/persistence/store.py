@@ -6,6 +6,7 @@ a tool are staged in a ChangeSet and committed with the tool's result: all of th
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from swarmchat.backends import Backend, Conflict, Delete, Expect, Lease, LengthConflict, Put, Write
 from swarmchat.swarm.persistence.records import RecordType
@@ -16,8 +17,7 @@ Update = Callable[[bytes | None], bytes | None]
 _ATTEMPTS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One change to the value of ``key``, which then lives ``ttl`` seconds."""
 
     key: str

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from swarmchat.swarm.common.encoding import encode_json, folded_text
 from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.mistakes import SECONDS, Expected, check_value, explained, optional, shown
+from swarmchat.swarm.common.patterns import BoundedPattern
 from swarmchat.swarm.errors import DefinitionError, HookError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import timestamp
@@ -88,11 +89,14 @@ class Ban:
 
 
 class PersistPolicy:
-    """The bans by one policy of one swarm. Each has its own key, so every process sees it at its next check."""
+    """The bans by one policy of the swarms with ``scope``.
 
-    def __init__(self, store: Store, swarm: str, policy: str, *, normalize: bool = True) -> None:
+    Each has its own key, so every process sees it at its next check.
+    """
+
+    def __init__(self, store: Store, scope: str, policy: str, *, normalize: bool = True) -> None:
         self._store = store
-        self._swarm = swarm
+        self._scope = scope
         self._policy = policy
         self._normalize = normalize
 
@@ -118,12 +122,12 @@ class PersistPolicy:
 
     async def list(self) -> list[Ban]:
         """Return all bans by this policy, by client."""
-        prefix = keys.policy_bans(self._swarm, self._policy)
+        prefix = keys.policy_bans(self._scope, self._policy)
         return [_parse(value, "?", self._policy) async for _, value in self._store.backend.scan(prefix)]
 
     def _key(self, client: str) -> str:
         name = keys.folded_client(client) if self._normalize else client
-        return keys.policy_ban(self._swarm, self._policy, name)
+        return keys.policy_ban(self._scope, self._policy, name)
 
 
 def _later(moment: str, seconds: float) -> str | None:
@@ -153,19 +157,15 @@ def _check_of(policy: Policy, rule: Rule | None) -> Check:
         return rule
     fold = folded_text if policy.normalize else str
     if isinstance(rule, str):
-        pattern = _compiled(policy, rule)
+        try:
+            pattern = BoundedPattern(rule, ignore_case=True)
+        except re.error as error:
+            problem = f"policy {policy.name!r}: {rule!r:.200} is not a valid regular expression ({error})"
+            raise DefinitionError(problem) from error
         return lambda text: any(pattern.search(each) for each in (text, fold(text)))
     words = [fold(word) for word in rule]
     if not all(word.strip() for word in words):
         raise DefinitionError(f"policy {policy.name!r}: {list(rule)!r} has a word without a letter: remove it")
     # Not \b: a word may start or end with another character, as "C++" does.
-    words_pattern = _compiled(policy, rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)")
+    words_pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)", re.IGNORECASE)
     return lambda text: words_pattern.search(fold(text)) is not None
-
-
-def _compiled(policy: Policy, rule: str) -> "re.Pattern[str]":
-    try:
-        return re.compile(rule, re.IGNORECASE)
-    except re.error as error:
-        problem = f"policy {policy.name!r}: {rule!r} is not a valid regular expression ({error})"
-        raise DefinitionError(problem) from error

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 from swarmchat.swarm.common.encoding import encode_json
 from swarmchat.swarm.common.messages import REMINDER, calls_of, others_of, part_in_words, text_of, texts_of
@@ -50,8 +50,7 @@ _NOT_BLANK = frozenset(range(ord("!"), 127)) - frozenset(b'"\\')
 Fill = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class MessageForm:
+class MessageForm(NamedTuple):
     """What differs between servers, as learned from their refusals."""
 
     empty_content: bool = False

@@ -9,7 +9,10 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+from swarmchat.swarm.common.encoding import encode_json
 
 _KEPT = (
     "type title description enum items properties required anyOf default minimum maximum minItems maxItems "
@@ -40,18 +43,25 @@ def portable_tools(
     alternatives: bool = True,
     open_objects: bool = True,
 ) -> list[dict[str, Any]]:
-    """Return tool definitions of the chat API with simplified parameters.
+    """Return tool definitions of the chat API with simplified parameters; do not change them.
 
     A function without parameters has none, or with ``empty_parameters`` an empty object: Gemini and Hugging Face refuse
     the one, llama.cpp and Azure the other. Without ``alternatives``, a value of several types has the first of them,
     and without ``open_objects`` an object of any properties is the JSON text of one; the description says so.
     """
     rules = _Rules(alternatives, open_objects)
-    functions = [_function(tool["function"], empty_parameters, rules) for tool in tools]
-    for function in functions if short_descriptions else ():
-        if len(description := str(function.get("description", ""))) > _LONGEST_DESCRIPTION:
-            function["description"] = description[: _LONGEST_DESCRIPTION - 1] + "…"
-    return [{**tool, "function": function} for tool, function in zip(tools, functions, strict=True)]
+    return [_portable(encode_json(tool), empty_parameters, short_descriptions, rules) for tool in tools]
+
+
+# Most requests have the tools of the one before.
+@lru_cache(maxsize=256)
+def _portable(encoded: bytes, empty_parameters: bool, short_description: bool, rules: "_Rules") -> dict[str, Any]:
+    tool = json.loads(encoded)
+    function = _function(tool["function"], empty_parameters, rules)
+    description = str(function.get("description", ""))
+    if short_description and len(description) > _LONGEST_DESCRIPTION:
+        function["description"] = description[: _LONGEST_DESCRIPTION - 1] + "…"
+    return {**tool, "function": function}
 
 
 def _function(function: Schema, empty_parameters: bool, rules: "_Rules") -> dict[str, Any]:

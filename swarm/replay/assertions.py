@@ -1,12 +1,12 @@
 """The fields of an ``expect`` line: the value that each takes, and the message if a turn fails it."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from swarmchat.swarm.common.names import nearest
-from swarmchat.swarm.errors import TranscriptError
+from swarmchat.swarm.common.patterns import bounded_pattern
+from swarmchat.swarm.errors import DefinitionError, TranscriptError
 from swarmchat.swarm.replay.compare import Difference
 from swarmchat.swarm.replay.expectations import TurnOutcome, Unmet
 from swarmchat.swarm.replay.matchers import (
@@ -91,7 +91,12 @@ def unmet_expectations(
 ) -> Iterator[UnmetExpectation]:
     """Yield the assertions that the outcome of a turn fails, but for those that only a live replay can check."""
     for name, value in expected.items():
-        if unmet := ASSERTIONS[name].unmet(value, outcome, matching):
+        try:
+            unmet = ASSERTIONS[name].unmet(value, outcome, matching)
+        except DefinitionError as error:
+            # A pattern that takes too long.
+            unmet = f"{name!r} cannot be checked: {error}", outcome.answer
+        if unmet:
             words, actual = unmet
             yield UnmetExpectation(outcome.turn, None, "expect", name, value, actual, words=words)
 
@@ -161,14 +166,14 @@ def _any_of(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | 
 
 
 def _matches(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | None:
-    unmatched = [pattern for pattern in _listed(expected) if not re.search(pattern, outcome.answer)]
+    unmatched = [pattern for pattern in _listed(expected) if not bounded_pattern(pattern).search(outcome.answer)]
     if not unmatched:
         return None
     return f"expected an answer that matches {' and '.join(unmatched)}, {_answer_is(outcome)}", outcome.answer
 
 
 def _not_matches(expected: Any, outcome: TurnOutcome, matching: Matching) -> Unmet | None:
-    matched = [pattern for pattern in _listed(expected) if re.search(pattern, outcome.answer)]
+    matched = [pattern for pattern in _listed(expected) if bounded_pattern(pattern).search(outcome.answer)]
     if not matched:
         return None
     return f"expected an answer that does not match {' or '.join(matched)}, {_answer_is(outcome)}", outcome.answer

@@ -8,6 +8,7 @@ from typing import Any
 
 from swarmchat.swarm.common.encoding import decode_json
 from swarmchat.swarm.common.names import nearest
+from swarmchat.swarm.common.patterns import bounded_pattern
 from swarmchat.swarm.errors import DefinitionError, TranscriptError
 from swarmchat.swarm.tools.json_schema import check_schema, problems
 
@@ -84,8 +85,8 @@ def _check_matcher(name: str, value: Any, where: object) -> None:
 def check_pattern(pattern: str, name: str, where: object) -> None:
     """Raise TranscriptError unless ``pattern`` is a regular expression."""
     try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
+        bounded_pattern(pattern)
+    except re.error as error:
         raise TranscriptError(f"{where}: {name!r} is not a regular expression ({error})") from error
 
 
@@ -224,7 +225,7 @@ class Matching:
             case "$contains":
                 return self._contains(expected, actual)
             case "$matches":
-                return isinstance(actual, str) and re.search(expected, actual) is not None
+                return isinstance(actual, str) and bounded_pattern(expected).search(actual) is not None
             case "$min":
                 return number and bool(actual >= expected)
             case "$max":

@@ -12,7 +12,7 @@ from swarmchat.swarm.importers.lines import Line
 from swarmchat.swarm.replay.handwritten import TYPES, Part
 from swarmchat.swarm.replay.matchers import shown
 from swarmchat.swarm.replay.places import LocatedObject, Place
-from swarmchat.swarm.replay.yaml_file import read_yaml
+from swarmchat.swarm.replay.yaml_file import LONGEST_FILE, read_yaml
 
 YAML_SUFFIXES = (".yaml", ".yml")
 
@@ -45,7 +45,10 @@ def _hint(name: str, known: Sequence[str]) -> str:
 
 def may_be_test(path: Path) -> bool:
     """Whether the file at ``path`` may be a test by its content: most YAML files are settings of other programs."""
-    return path.suffix.lower() not in YAML_SUFFIXES or bool(_TESTS.search(path.read_bytes()))
+    if path.suffix.lower() not in YAML_SUFFIXES:
+        return True
+    with path.open("rb") as file:
+        return bool(_TESTS.search(file.read(LONGEST_FILE + 1)))
 
 
 def yaml_parts(data: bytes, name: str) -> list[Part]:

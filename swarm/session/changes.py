@@ -78,8 +78,7 @@ async def change_settings(conversation: Conversation, settings: SessionSettings)
     journal = conversation.journal
     old_settings, old_fields = conversation.settings, conversation.recorded_settings
     conversation.change_settings(settings)
-    if settings.resume_with is not None:
-        journal.info = replace(journal.info, resume_with=settings.resume_with)
+    journal.info = journal.info.resumed_with(settings.resume_with)
     fields = conversation.recorded_settings
     if journal.is_new or fields == old_fields:
         return
@@ -94,9 +93,11 @@ async def change_settings(conversation: Conversation, settings: SessionSettings)
 
 async def record_settings(conversation: Conversation) -> None:
     """Record the settings if the session was opened with others than before: a replay needs them."""
-    recorded, fields = conversation.info.settings, conversation.recorded_settings
-    changed = recorded is not None and fields.get("settings", {}) != recorded
-    if changed and conversation.records_settings and not conversation.journal.is_new:
+    recorded = conversation.info.settings
+    if recorded is None or not conversation.records_settings or conversation.journal.is_new:
+        return
+    fields = conversation.recorded_settings
+    if fields.get("settings", {}) != recorded:
         await conversation.ready()
         batch = conversation.batch()
         batch.add("set", turn=conversation.journal.last_turn, **fields)

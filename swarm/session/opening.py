@@ -169,5 +169,4 @@ async def find_or_make(
         now = timestamp(clock())
         new_name = name if name is not None else await free_name(backend, client, rng or random.SystemRandom())
         info = SessionInfo(new_name, new_name, client, created=now, updated=now)
-    stored = info.resume_with if settings is None or settings.resume_with is None else settings.resume_with
-    return replace(info, swarm=swarm.name, resume_with=stored)
+    return replace(info, swarm=swarm.name).resumed_with(None if settings is None else settings.resume_with)

@@ -11,7 +11,6 @@ from swarmchat.swarm.agents.agent import DEFAULT_SWARM, Agent, Swarm, as_swarm
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.common.mistakes import explained_method
 from swarmchat.swarm.common.names import name_of
-from swarmchat.swarm.context.builder import RequestContext
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.hooks import Hooks
 from swarmchat.swarm.conversation.program import Approver, Program
@@ -38,6 +37,7 @@ from swarmchat.swarm.session.undo import UndoResult, redo, undo
 from swarmchat.swarm.tools.asking import Answerer
 
 if TYPE_CHECKING:
+    from swarmchat.swarm.context.builder import RequestContext
     from swarmchat.swarm.conversation.events import Event
     from swarmchat.swarm.session.compaction import Compacted
     from swarmchat.swarm.session.hand_call import HandCall
@@ -252,8 +252,9 @@ class Session:
         """The tokens of the last request as counted here, and the tokens that a request may have."""
         return self.conversation.view.last_tokens, self.conversation.budget.available
 
-    async def context(self) -> RequestContext:
+    async def context(self) -> "RequestContext":
         """Return the context that the next request would send. Changes nothing. Raises OverBudget."""
+        await self.conversation.ready()  # The window is the server's.
         return await prepare(self.conversation)
 
     async def run_turn(self, message: "Asked", *, output: Any = None) -> AsyncGenerator["Event", None]:

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from swarmchat.backends import Put
 from swarmchat.swarm.common.cancellation import run_to_completion
+from swarmchat.swarm.common.hooks import without_exits
 from swarmchat.swarm.errors import EmbeddingError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import Store
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
     Matrix = NDArray[np.float32]
 
-_COMMIT = 500
 _BATCH = 1000
 """Texts between two writes to the cache: the most that an interruption can lose."""
 _HEADER = struct.Struct("<I")
@@ -163,17 +163,20 @@ class PersistEmbedding:
         return vectors
 
     async def _batch(self, texts: list[str]) -> "dict[str, Vector]":
-        vectors = await self._read(texts)
-        missing = [text for text in texts if text not in vectors]
-        if missing:
-            computed = dict(zip(missing, self._checked(await self.embedder.embed(missing), len(missing)), strict=True))
-            # Remembered first, so that nothing is computed again if the cache cannot be written.
-            for text, vector in computed.items():
-                self._remember(text, vector)
-            await self._write(computed)
-            vectors |= computed
+        places = [keys.embedding(self.embedder.name, text) for text in texts]
+        vectors = await self._read(texts, places)
         for text, vector in vectors.items():
             self._remember(text, vector)
+        missing = {text: place for text, place in zip(texts, places, strict=True) if text not in vectors}
+        if missing:
+            with without_exits():
+                embedded = await self.embedder.embed([*missing])
+            rows = self._checked(embedded, len(missing))
+            # Remembered first, so that nothing is computed again if the cache cannot be written.
+            for text, vector in zip(missing, rows, strict=True):
+                self._remember(text, vector)
+                vectors[text] = vector
+            await self._write(dict(zip(missing.values(), rows, strict=True)))
         return vectors
 
     def _checked(self, answer: "Matrix", number: int) -> "list[Vector]":
@@ -197,9 +200,12 @@ class PersistEmbedding:
         lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
         return list((rows / np.where(lengths, lengths, 1)).astype(np.float32))
 
-    async def _read(self, texts: list[str]) -> "dict[str, Vector]":
-        """Return the undamaged cached vectors of ``texts`` that have the known dimension, or else the first one's."""
-        values = await self._store.backend.get_many([keys.embedding(self.embedder.name, text) for text in texts])
+    async def _read(self, texts: list[str], places: list[str]) -> "dict[str, Vector]":
+        """Return the undamaged cached vectors of ``texts`` that have the known dimension, or else the first one's.
+
+        ``places`` are their keys in the store.
+        """
+        values = await self._store.backend.get_many(places)
         if self._dimension is None:
             first = next((each for each in map(decode_vector, values) if each is not None), None)
             if first is None:
@@ -208,13 +214,10 @@ class PersistEmbedding:
         return {texts[at]: row for at, row in decode_vectors(values, self._dimension).items()}
 
     async def _write(self, vectors: "dict[str, Vector]") -> None:
+        """Store ``vectors``, by their keys."""
         ttl = self._store.lifetimes.embedding
-        puts = [
-            Put(keys.embedding(self.embedder.name, text), encode_vector(vector), ttl)
-            for text, vector in vectors.items()
-        ]
-        for first in range(0, len(puts), _COMMIT):
-            await run_to_completion(self._store.backend.commit(*puts[first : first + _COMMIT]))
+        puts = [Put(key, encode_vector(vector), ttl) for key, vector in vectors.items()]
+        await run_to_completion(self._store.backend.commit(*puts))
 
     def _recall(self, text: str) -> "Vector | None":
         """Return the vector of ``text`` in memory, unless its dimension turned out to be of another model."""

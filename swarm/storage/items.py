@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import unquote
 
 from swarmchat.backends import Append, Backend, Delete, Put, Touch, Write
+from swarmchat.swarm.common.hooks import without_exits
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.storage.definition import DefaultItem, Entry, default_item
@@ -55,7 +56,8 @@ class ItemForm(Generic[T]):
     def defaults(self) -> list[T]:
         """The default items; a function that returns them is called once. Raises StorageError if it fails."""
         try:
-            return list(self._items() if callable(self._items) else self._items)
+            with without_exits():
+                return list(self._items() if callable(self._items) else self._items)
         except Exception as error:
             raise StorageError(
                 f"storage {self._name!r}: the function that returns its items failed ({error!r:.200})"
@@ -129,8 +131,11 @@ class ItemForm(Generic[T]):
         """Return the texts by which a stored item is found. Raises StorageError if the index function fails."""
         item = self.decode(item_id, value)
         try:
-            texts = self._index(item)
-            checked = (texts,) if isinstance(texts, str) else tuple(texts)
+            with without_exits():
+                texts = self._index(item)
+                if isinstance(texts, str):
+                    return (texts,)
+                checked = tuple(texts)
         except Exception as error:
             raise StorageError(
                 f"storage {self._name!r}: its index failed for the item {item_id!r} ({error!r:.200})"

@@ -12,45 +12,19 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from swarmchat.backends import Conflict, Delete, Expect, Put, Write
-from swarmchat.swarm.common.mistakes import TEXT, Expected, check_value, explained, many
+from swarmchat.swarm.common.mistakes import TEXT, check_value
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import ChangeSet, Store
+from swarmchat.swarm.storage.declaration import Storage
 from swarmchat.swarm.storage.definition import Update
-from swarmchat.swarm.storage.embeddings import Embedder, PersistEmbedding
+from swarmchat.swarm.storage.embeddings import PersistEmbedding
 from swarmchat.swarm.storage.following import Follower
 from swarmchat.swarm.storage.items import ItemForm, StoredItems
 from swarmchat.swarm.storage.sentence_embedder import MISSING
 from swarmchat.swarm.storage.vector_index import SearchIndex, build_index
 
 T = TypeVar("T")
-
-
-@explained
-@dataclass(frozen=True)
-class Storage(Generic[T]):
-    """The definition of a storage, part of a swarm. It contains no items itself."""
-
-    name: str
-    index: Callable[[T], str | Sequence[str]]
-    """Returns the texts by which an item is found; the best match of several counts."""
-    items: Sequence[T] | Callable[[], Sequence[T]] = ()
-    """The default items: stored at the first use for each client, or once for all if the storage is shared. Later
-    changes of them are followed."""
-    type: builtins.type[T] | None = None
-    """Type of the items: any that pydantic knows. ``None``: the type of the first default item, or plain JSON."""
-    shared: bool = False
-    """Whether all clients share one storage. By default each has its own, and sees nobody else's changes."""
-    embedder: Embedder | None = None
-    """Turns the texts into vectors; ``None``: the swarm's embedder."""
-
-    def __post_init__(self) -> None:
-        owner = f"storage {self.name!r}"
-        advice = f': write index=lambda item: item["{self.index}"]' if isinstance(self.index, str) else ""
-        expected = Expected(f"a function of an item that returns its texts{advice}", callable)
-        check_value(owner, "index", self.index, expected)
-        if not callable(self.items):
-            check_value(owner, "items", self.items, many("items", lambda item: True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,5 +278,5 @@ class PersistStorage(Generic[T]):
 
 def _new_ids(number: int) -> list[str]:
     """Return ids that sort by time and then by their order here; the random end keeps two processes apart."""
-    now = time.time_ns()
-    return [f"{now + at:016x}{secrets.token_hex(4)}" for at in range(number)]
+    now, ends = time.time_ns(), secrets.token_hex(4 * number)
+    return [f"{now + at:016x}{ends[8 * at : 8 * at + 8]}" for at in range(number)]

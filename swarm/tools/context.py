@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Protocol, overload
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, overload
 
 from swarmchat.swarm.common.draws import Draws
 from swarmchat.swarm.common.names import Named, name_of
@@ -18,7 +18,8 @@ from swarmchat.swarm.persistence.store import ChangeSet
 if TYPE_CHECKING:
     from swarmchat.swarm.primitives.memory import PersistMemory
     from swarmchat.swarm.primitives.state import PersistState, State
-    from swarmchat.swarm.storage.storage import PersistStorage, Storage
+    from swarmchat.swarm.storage.declaration import Storage
+    from swarmchat.swarm.storage.storage import PersistStorage
     from typing_extensions import TypeVar
 
     # Only type checkers know defaults before Python 3.13: ``Context`` alone is ``Context[Any]``.
@@ -67,8 +68,7 @@ class Asking(Protocol):
         """Have the agent of ``tool``, an AgentTool, work on ``task``; return its last answer. Raises ToolFailure."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """A task in the background: an agent works on ``text``, or ``tool`` runs with ``arguments``."""
 
     agent: str

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from swarmchat.swarm.common.patterns import bounded_pattern
 from swarmchat.swarm.errors import DefinitionError
 
 Schema = Mapping[str, Any] | bool
@@ -32,7 +33,11 @@ _LIMITS: dict[str, tuple[str, Callable[[Any, Any], bool], str]] = {
     "multipleOf": ("number", lambda value, limit: abs(value / limit - round(value / limit)) < 1e-9, "a multiple of {}"),
     "minLength": ("string", lambda value, limit: len(value) >= limit, "at least {} characters"),
     "maxLength": ("string", lambda value, limit: len(value) <= limit, "at most {} characters"),
-    "pattern": ("string", lambda value, limit: re.search(limit, value) is not None, "a text that matches {}"),
+    "pattern": (
+        "string",
+        lambda value, limit: bounded_pattern(limit).search(value) is not None,
+        "a text that matches {}",
+    ),
     "minItems": ("array", lambda value, limit: len(value) >= limit, "at least {} items"),
     "maxItems": ("array", lambda value, limit: len(value) <= limit, "at most {} items"),
     "minProperties": ("object", lambda value, limit: len(value) >= limit, "at least {} properties"),
@@ -63,7 +68,7 @@ def check_schema(schema: object, place: str = "#") -> None:
     pattern = schema.get("pattern")
     if pattern is not None:
         try:
-            re.compile(pattern)
+            bounded_pattern(pattern)
         except (re.error, TypeError) as error:
             raise DefinitionError(f"the schema has the pattern {pattern!r} at {place}: {error}") from error
     for keyword in ("properties", "$defs", "definitions"):

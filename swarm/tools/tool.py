@@ -5,13 +5,13 @@ import contextvars
 import inspect
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 from swarmchat.swarm.common.encoding import decode_json
-from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.hooks import call_hook, without_exits
 from swarmchat.swarm.common.mistakes import FUNCTION, SECONDS, Expected, check_value, instance_of, optional, shown
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.tools.context import ArgumentsError, Assignment, Context, ToolTimeoutError
@@ -126,26 +126,25 @@ class Tool:
         try:
             async with asyncio.timeout(self.timeout) as limit:
                 ctx.limit = limit
-                if inspect.iscoroutinefunction(self.function):
-                    result = await self.function(**arguments)
-                else:
-                    result = await _in_thread(lambda: self.function(**arguments))
-                    if inspect.isawaitable(result):
-                        result = await result
+                with without_exits():
+                    result = await self._call(arguments)
         except TimeoutError as error:
             # The function itself may have raised it.
             if limit.expired():
                 raise ToolTimeoutError(f"did not finish within {self.timeout:g} s") from error
             raise
-        except SystemExit as error:
-            # It would end the program and the chat in it, without a word.
-            raise RuntimeError(f"it called sys.exit({error.code!r})") from error
         finally:
             ctx.cancelled.set()
         if inspect.iscoroutine(result):
             result.close()
             raise DefinitionError("its result is a coroutine that was not awaited: write return await …")
         return result if isinstance(result, str) else _as_json(result)
+
+    async def _call(self, arguments: Mapping[str, Any]) -> Any:
+        if inspect.iscoroutinefunction(self.function):
+            return await self.function(**arguments)
+        result = await _in_thread(lambda: self.function(**arguments))
+        return await result if inspect.isawaitable(result) else result
 
 
 @overload
@@ -238,9 +237,9 @@ async def _in_thread(call: Callable[[], Any]) -> Any:
             return
         try:
             future.set_result(context.run(call))
-        except StopIteration as error:
-            # asyncio futures reject it.
-            future.set_exception(RuntimeError(repr(error)))
+        except (StopIteration, GeneratorExit) as error:
+            # asyncio futures reject the one, and a coroutine takes the other for its own end.
+            future.set_exception(RuntimeError(f"it raised {error!r}"))
         except BaseException as error:
             future.set_exception(error)
 

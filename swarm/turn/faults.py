@@ -3,7 +3,8 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from swarmchat.swarm.agents.handoffs import handoff_target
@@ -138,18 +139,21 @@ def repeated_answer_fault(answer: Answer, request: ModelRequest) -> Fault | None
     recent = request.messages[request.instructions :][-_RECENT:]
     if not recent or decode_json(recent[-1])["role"] != "user":
         return None
-    questions = {_SIGNS.sub(" ", question).casefold() for question in _texts(recent, "user")[-_TIMES:]}
-    answers = [_plain(answer) for answer in _texts(recent, "assistant")[1 - _TIMES :]]
-    if len(questions) < _TIMES or answers != [text] * (_TIMES - 1):
+    # The newest first: where the last answer is another one, as it nearly always is, no more than that is decoded.
+    before = islice(_texts(reversed(recent), "assistant"), _TIMES - 1)
+    if [*takewhile(text.__eq__, map(_plain, before))] != [text] * (_TIMES - 1):
+        return None
+    questions = islice(_texts(reversed(recent), "user"), _TIMES)
+    if len({_SIGNS.sub(" ", question).casefold() for question in questions}) < _TIMES:
         return None
     feedback = "You have given the same answer again, but the user says something else now. Answer that."
     return Fault("repetition", "the same answer as before", feedback, answer)
 
 
-def _texts(messages: Sequence[bytes], role: str) -> list[str]:
-    """Return the texts of the messages of ``role``."""
+def _texts(messages: Iterable[bytes], role: str) -> Iterator[str]:
+    """Yield the texts of the messages of ``role``."""
     decoded = map(json.loads, messages)
-    return [each["content"] for each in decoded if each["role"] == role and isinstance(each.get("content"), str)]
+    return (each["content"] for each in decoded if each["role"] == role and isinstance(each.get("content"), str))
 
 
 def _plain(text: str) -> str:

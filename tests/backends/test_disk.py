@@ -34,7 +34,7 @@ from swarmchat.backends import (
     open_backend,
 )
 from swarmchat.backends.disk import DiskBackend
-from swarmchat.backends.disk_rows import SCHEMA
+from swarmchat.backends.disk_schema import SCHEMA
 from swarmchat.backends.testing.suite import BackendConformance, MakeBackend
 
 

@@ -8,9 +8,10 @@ import sys
 
 from swarmchat.backends import open_backend
 from swarmchat.swarm.persistence.store import Store
+from swarmchat.swarm.storage.declaration import Storage
 from swarmchat.swarm.storage.embeddings import PersistEmbedding
 from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
-from swarmchat.swarm.storage.storage import PersistStorage, Storage
+from swarmchat.swarm.storage.storage import PersistStorage
 
 
 async def main(url: str) -> None:

@@ -14,9 +14,10 @@ import pydantic  # noqa: F401  # imported by the first item, which is to be once
 from chats import Faulty
 from swarmchat.backends import Backend, Lease, Write, open_backend
 from swarmchat.swarm.persistence.store import Store
+from swarmchat.swarm.storage.declaration import Storage
 from swarmchat.swarm.storage.embeddings import PersistEmbedding
 from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
-from swarmchat.swarm.storage.storage import PersistStorage, Storage
+from swarmchat.swarm.storage.storage import PersistStorage
 
 
 class Telling(Faulty):

@@ -119,6 +119,18 @@ def test_help_names_every_option_and_what_it_does(flag):
     assert re.search(r"chat +Chat with a model", CliRunner().invoke(app, [flag]).output)
 
 
+def test_nothing_is_imported_from_the_current_folder(tmp_path):
+    """An editable install of setuptools adds a relative path, which a repository can have as a folder."""
+    run = "import sys; sys.path.append('hook'); from swarmchat.cli.main import main; main()"
+    (tmp_path / "hook").mkdir()
+    (tmp_path / "hook" / "theirs.py").write_text("print('theirs')")
+    (tmp_path / "shop.py").write_text("import theirs")
+    command = [sys.executable, "-P", "-c", run, "check", "-S", "./shop.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "No module named 'theirs'" in done.stderr
+    assert "theirs" not in done.stdout
+
+
 def test_version():
     shown = CliRunner().invoke(app, ["--version"])
     assert shown.exit_code == 0

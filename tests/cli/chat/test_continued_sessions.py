@@ -10,7 +10,7 @@ from swarmchat.backends import open_backend
 from swarmchat.cli.errors import UsageError
 from swarmchat.cli.settings.store import matching_session
 from swarmchat.swarm.persistence.session_index import SessionInfo, find_session
-from terminal import CTRL_D, terminal
+from terminal import CTRL_D, at_prompt, terminal
 
 server = server_fixture
 
@@ -66,6 +66,35 @@ def test_a_session_keeps_the_file_of_its_swarm_from_any_folder(program):
     assert agent(program.invoke("-c", "--output", "json", "hello")) == "clerk"
 
 
+def test_a_swarm_that_was_renamed_says_what_is_kept_under_its_old_name(program):
+    swarm = """
+from swarmchat.swarm import Agent, Policy, State, Storage, Swarm
+swarm = Swarm(
+    name=NAME, agents=[Agent("clerk", "You are the clerk.")], policies=[Policy("rude", lambda text: False)],
+    states=[State("order", default=list)], storages=[Storage("drinks", items=["tea"], index=str)],
+)
+"""
+
+    def name_it(name: str) -> None:
+        (program.folder / "desk.py").write_text(swarm.replace("NAME", name))
+
+    name_it('"desk"')
+    program.invoke("-S", "desk.py", "-s", "one", "hello")
+    assert program.invoke("memory", "-S", "desk.py", "name", "--set", "Ann").code == 0
+    assert program.invoke("bans", "add", "-S", "desk.py", "eve", "--policy", "rude").code == 0
+    assert program.invoke("storage", "drinks", "-S", "desk.py", "--search", "tea").code == 0
+    name_it('"counter"')
+    warning = "was 'desk' before and is 'counter' now: what is kept under the old name is not in use"
+    renamed = program.invoke("-S", "desk.py", "-s", "two", "hello")
+    assert (renamed.code, warning in renamed.err) == (0, True)
+    assert "(the memory, storages, bans)" in renamed.err
+    assert program.invoke("-S", "desk.py", "-s", "two", "hello").err == ""
+    name_it('"counter", namespace="desk"')
+    assert program.invoke("-S", "desk.py", "-s", "two", "hello").err == ""
+    assert "Ann" in program.invoke("memory", "-S", "desk.py").out
+    assert "eve" in program.invoke("bans", "list", "-S", "desk.py").out
+
+
 def test_a_session_of_the_assistant_is_not_given_to_the_swarm_of_the_settings(program):
     program.invoke("-s", "plain", "hello")
     configure(program, 'swarm = "helpdesk"')
@@ -81,6 +110,20 @@ def test_a_session_keeps_its_model_and_server(program, server: ModelServer):
     program.invoke("-c", "-m", "second", "again")
     program.invoke("-c", "again")
     assert [body["model"] for body in server.chats][2:] == ["second", "second"]
+
+
+def test_a_server_is_kept_once_it_has_answered(program, server: ModelServer):
+    dead, once = "http://127.0.0.1:9/v1", {"SWARMCHAT_RETRIES": "0"}
+    program.invoke("-s", "one", "-m", "first", "--base-url", server.base_url, "hello")
+    assert program.invoke("-c", "-m", "second", "--base-url", dead, "again", env=once).code == 69
+    assert program.invoke("-c", "again").code == 0
+    assert [body["model"] for body in server.chats] == ["first", "first"]
+    assert program.invoke("-s", "new", "-m", "third", "--base-url", dead, "hello", env=once).code == 69
+    # There is no other one yet.
+    asked = program.invoke("-c", "again", env=once)
+    assert (asked.code, dead in asked.err) == (69, True)
+    program.invoke("-c", "--base-url", server.base_url, "again")
+    assert [body["model"] for body in server.chats] == ["first", "first", "third"]
 
 
 def test_the_demo_model_is_not_kept(program, server: ModelServer):
@@ -109,8 +152,16 @@ def test_the_user_chooses_a_session_without_a_name(program):
         screen.wait_for("this is now session 'two'")
         screen.send("/resume\r")
         screen.wait_for("1-2:")
+        screen.send("x\r")
+        screen.wait_for("'x' is none of them: enter a number from 1 to 2")
         screen.send("\x03")
         screen.wait_for("no other session was chosen")
+        for count, leaves in enumerate(("/exit\r", "exit\r", CTRL_D), 2):
+            screen.send("/resume\r")
+            screen.wait_for(lambda shown: shown.words.endswith("1-2:"))
+            screen.send(leaves)
+            screen.wait_for(lambda shown, count=count: shown.words.count("no other session was chosen") == count)
+            screen.wait_for(at_prompt)
         screen.send(CTRL_D)
         assert screen.wait_for_end() == 0
 
@@ -159,8 +210,7 @@ def test_the_line_on_leaving_is_short(program):
         terminal.send("hello\r")
         terminal.wait_for("what I can do")
         terminal.send("\x04")
-        terminal.wait_for("resume with: swarmchat --client ann -s one")
-        assert "--approve" not in terminal.text
+        terminal.wait_for("resume with: swarmchat --client ann -s one # with the same --approve")
 
 
 def test_a_session_whose_swarm_is_not_known_is_not_given_to_the_assistant(program):

@@ -42,6 +42,29 @@ def test_a_session_that_another_process_went_on_with_is_resumed_in_the_chat(prog
         assert questions(store) == ["one", "two", "three"]
 
 
+def test_a_chat_whose_session_was_deleted_continues_in_a_new_one(program, server, tmp_path):
+    """The lease ran out, as when the process was stopped. Without a further word, nothing is stored again."""
+    with start_redis(tmp_path) as store, program.chat("-b", store.url, "-s", "s") as chat:
+        say(chat, "one", "You said: one")
+        with store.client() as client:
+            client.delete(LEASE)
+        assert program.invoke("sessions", "delete", "-b", store.url, "s", "--yes").code == 0
+        chat.send("two\r")
+        chat.wait_for("your message was not stored; it is back at the prompt")
+        chat.wait_for(at_prompt)
+        assert "deleted by another process this conversation continues as session 's-2'" in chat.words
+        chat.send("\r")
+        chat.wait_for("You said: two")
+        with store.client() as client:
+            client.delete(keys.session_lease("ann", "s-2"))
+        assert program.invoke("sessions", "delete", "-b", store.url, "s-2", "--yes").code == 0
+        chat.send("\x04")
+        assert chat.wait_for_end() == 0
+        assert "session 's-2' was deleted by another process" in chat.words
+        assert "resume with" not in chat.words
+        assert program.invoke("sessions", "list", "-b", store.url).out == ""
+
+
 @pytest.mark.parametrize("says", [["two"], [], ["/undo"]], ids=["next turn", "leaving", "command"])
 def test_what_a_restarted_server_has_lost_is_stored_again(program, server, tmp_path, says):
     """At the next turn, when the chat is left without one, or before a command shows what is no longer stored."""

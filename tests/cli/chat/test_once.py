@@ -26,6 +26,14 @@ def test_a_piped_question_needs_no_words(program, server):
     assert program.invoke(piped="  hello\n").out == "You said: hello\n"
 
 
+def test_words_in_another_encoding_are_read_or_refused(program, server):
+    """Python holds the bytes of an argument that the locale cannot decode as surrogates."""
+    assert program.invoke("a caf\udcc3\udca9?").out == "You said: a café?\n"
+    refused = program.invoke("run", "a caf\udce9?")
+    assert (refused.code, server.chats[1:]) == (2, [])
+    assert "the question, line 1: byte 0xe9 is not UTF-8 text" in refused.err
+
+
 def test_a_hostile_answer_is_made_safe(program, server):
     server.reply(text("\x1b]0;owned\x07\x1b[2J", "\x9b31mred\r\n", "end\x1b"))
     assert program.invoke("hi!").out == "␛]0;owned␇␛[2J\ufffd31mred\nend␛\n"

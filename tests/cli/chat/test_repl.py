@@ -281,11 +281,14 @@ def test_sigterm_leaves_a_terminal_that_can_be_used(busy, program, server):
         if busy:
             screen.send("hello" + ENTER)
             screen.wait_for("assistant ❯ half")
+            screen.send("and then?" + ENTER + "a draft")
+            screen.wait_for("1 queued · ❯ a draft")
         os.kill(child_of(screen.process.pid), signal.SIGTERM)
         assert screen.wait_for_end() == 0
         assert "code=143" in screen.lines
         modes = screen.text.replace(";", " ").split()
         assert {"echo", "icanon", "isig", "icrnl"} <= set(modes)
+        assert ("not sent: 2 messages: Up brings them back in the next chat" in screen.words) == busy
     if busy:
         assert program.messages("s") == ["hello", "half"]
 

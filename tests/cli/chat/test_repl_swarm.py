@@ -146,7 +146,9 @@ def test_a_tool_asks_for_a_choice(office):
     with office.chat("chat", "-S", "office.py") as screen:
         enter(screen, "paint", "paint asks: Which colour? 1 red 2 light blue 1-2:")
         screen.send("green" + ENTER)
-        screen.wait_for("error: 'green' is not one of the choices: available: light blue, red 1-2:")
+        screen.wait_for(
+            "error: 'green' is not one of the choices: enter a number from 1 to 2, or how one begins; Ctrl-C chooses none 1-2:"
+        )
         screen.send("2" + ENTER)
         screen.wait_for("clerk ❯ Painted: light blue")
         enter(screen, "paint", "1-2:")

@@ -14,7 +14,7 @@ from prompt_toolkit.document import Document
 from swarmchat.backends import open_backend
 from swarmchat.cli.prompt.completer import SlashCompleter
 from swarmchat.cli.prompt.entry import Entered, Pastes, Queue, is_unfinished, without_quotes
-from swarmchat.cli.prompt.history import open_history
+from swarmchat.cli.prompt.history import PromptHistory, open_history
 from swarmchat.cli.slash.builtin import COMMANDS
 from swarmchat.cli.slash.registry import always
 from swarmchat.swarm.agents.loader import load_swarm
@@ -94,9 +94,13 @@ def test_the_queue():
 def test_the_history_survives_what_is_wrong_with_its_file(tmp_path: Path):
     path = tmp_path / "data" / "prompts"
     history = open_history(path)
+    assert isinstance(history, PromptHistory)
     for text in ("one", "two\nlines", "p" * 100_000, "lone \ud800", "three"):
         history.append_string(text)
     assert list(open_history(path).load_history_strings()) == ["three", "lone ?", "two\nlines", "one"]
+    history.keep_unsent("three")
+    history.keep_unsent("u" * 100_000)
+    assert list(open_history(path).load_history_strings())[:2] == ["u" * 100_000, "three"]
     with path.open("ab") as file:
         file.write(b"\n# x\n+\xff\n" + b"\n# y\n+many\n" * 200_000)
     entries = list(open_history(path).load_history_strings())
@@ -104,9 +108,18 @@ def test_the_history_survives_what_is_wrong_with_its_file(tmp_path: Path):
     assert set(entries) == {"many"}
     path.unlink()
     path.mkdir()
-    history = open_history(path)
+    said: list[str] = []
+    history = open_history(path, said.append)
     history.append_string("kept in memory")
     assert history.get_strings() == ["kept in memory"]
+    assert said == [f"what you enter is in the history of this chat only: {path} cannot be written (Is a directory)"]
+    path.rmdir()
+    history = open_history(path, said.append)
+    path.unlink()
+    path.mkdir()
+    for _ in range(3):
+        history.append_string("kept in memory")
+    assert len(said) == 2
 
 
 @pytest.mark.parametrize("make", [Path.symlink_to, lambda path, target: os.mkfifo(path)], ids=["link", "pipe"])

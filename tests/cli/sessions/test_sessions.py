@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from logs import TEA, answered, asked, call, fields, lines_of, resulted, write_file
 from swarmchat.backends import Append, open_backend
+from swarmchat.backends.base import Truncate
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.lease import SessionLease
 from terminal import CTRL_C
@@ -48,6 +49,35 @@ def refused(program, *arguments: str, code: int) -> str:
     return done.err.removeprefix("error: ").strip()
 
 
+def test_the_time_left_is_that_of_the_store(program, redis_url):
+    """It begins anew when a session is left, whatever lifetime the settings have now."""
+    place = ["-b", "redis", "--redis-url", redis_url]
+    program.invoke("-s", "tea", "hello", *place, env={"SWARMCHAT_LIFETIME": "1h"})
+    assert "  59 min left  " in program.invoke("sessions", "list", *place).out
+    program.invoke("run", "--script", "-", "-s", "tea", *place, env={"SWARMCHAT_LIFETIME": "3h"}, piped="/session\n")
+    assert "  2 h left  " in program.invoke("sessions", "list", *place).out
+    program.invoke("-s", "tea", "hello", *place, env={"SWARMCHAT_LIFETIME": "none"})
+    assert json.loads(program.invoke("sessions", "list", "--json", *place).out)[0]["expires"] is None
+
+
+def test_a_session_whose_log_was_evicted_is_not_shown_as_an_empty_one(program, tea):
+    sessions(program, "import", str(tea))
+
+    async def evict() -> None:
+        backend = open_backend(url_of(program, []))
+        await backend.commit(Truncate(keys.session_log("ann", "tea"), 0))
+        await backend.close()
+
+    asyncio.run(evict())
+    for command in ("show tea", "export tea", "export tea --format openai", "fork tea new", "repair tea"):
+        assert "the log of session 'tea' is gone" in refused(program, *command.split(), code=65)
+    done = program.invoke("sessions", "search", "tea")
+    assert (done.code, done.err.count("was skipped: the log of session 'tea' is gone")) == (1, 1)
+    assert (
+        "not copied: the log of session 'tea' is gone" in program.invoke(*"sessions copy --all --to memory".split()).err
+    )
+
+
 def test_sessions_are_listed_the_last_used_first(program, place, tea):
     assert sessions(program, "list", *place) == ""
     assert sessions(program, "list", *place, "--json") == "[]\n"
@@ -60,11 +90,11 @@ def test_sessions_are_listed_the_last_used_first(program, place, tea):
     assert second.startswith("tea    ")
     shown = program.invoke("sessions", "show", "hello", *place).err
     assert shown == (lifetime and "  23 h left: then the session is deleted, unless it is opened before\n")
-    # It was imported just now, and last used long ago: how long it stays is not known.
-    assert re.search(r"  2 turns +till/gpt  A tea, please$", second)
+    # It was imported just now, and last used long ago.
+    assert re.search(rf"  2 turns{lifetime}  till/gpt  A tea, please$", second)
     rows = json.loads(sessions(program, "list", *place, "--json"))
     assert [row["name"] for row in rows] == ["hello", "tea"]
-    assert rows[1] | {"backend": ""} == {
+    assert rows[1] | {"backend": "", "expires": None} == {
         "name": "tea",
         "id": "tea",
         "title": "A tea, please",
@@ -77,7 +107,7 @@ def test_sessions_are_listed_the_last_used_first(program, place, tea):
         "backend": "",
         "expires": None,
     }
-    assert (rows[0]["expires"] is None) == (lifetime == "")
+    assert [row["expires"] is None for row in rows] == [lifetime == ""] * 2
     assert len(json.loads(sessions(program, "list", *place, "--json", "--limit", "1"))) == 1
     assert sessions(program, "list", *place, "--client", "bob") == ""
 
@@ -370,7 +400,7 @@ def test_copy_takes_everything_along_and_later_what_was_added(program, tea, redi
     assert "already there" in sessions(program, "copy", "--all", *to)
     assert sessions(program, "export", "tea", *there) == sessions(program, "export", "tea")
     mine, theirs = (json.loads(sessions(program, "list", "--json", *each))[0] for each in ([], there))
-    assert mine == theirs | {"backend": "disk"}
+    assert mine == theirs | {"backend": "disk", "expires": None}
     assert program.invoke("chat", "-S", "assistant", "-s", "tea", "Another one").code == 0
     assert json.loads(sessions(program, "copy", "tea", *to, "--json"))[0]["status"] == "continued"
     assert sessions(program, "export", "tea", *there) == sessions(program, "export", "tea")
@@ -428,6 +458,13 @@ def test_repair(program, place, tea):
     assert done["kept_as"] == "tea-before-repair"
     assert sessions(program, "export", "tea", *place).encode() == b"".join(line + b"\n" for line in TEA)
     assert "{broken" in sessions(program, "export", "tea-before-repair", *place)
+
+    steps = [asked("a"), answered(None, call("c")), resulted("c", "1"), answered(None, call("c")), resulted("c", "2")]
+    write_file(twice := program.folder / "twice.jsonl", lines_of(steps, "twice"))
+    report = program.invoke("sessions", "repair", str(twice), "--dry-run", *place)
+    assert report.code == 0
+    assert "has the id 'c', which an earlier one has" in report.out
+    assert "no repair is needed" in report.err
 
     write_file(tea, [*TEA, b"{broken"])
     assert "line 13" in refused(program, "import", str(tea), *place, code=65)

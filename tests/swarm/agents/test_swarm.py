@@ -614,7 +614,7 @@ def test_a_policy_that_fails_lets_nothing_through_and_loses_nothing(problem):
     async def scenario():
         swarm = Swarm("s", [Agent("a")], policies=[Policy("p", reject_input=broken)])
         async with await open_session(open_backend("memory:"), ScriptedModel(), swarm=swarm) as session:
-            with pytest.raises(HookError, match=f"policy 'p' failed: {type(problem).__name__}: no dictionary"):
+            with pytest.raises(HookError, match=r"policy 'p' failed: RuntimeError: .*no dictionary"):
                 await say(session, "hello")
             assert [record.type for record in session.records] == ["session", "unsent", "error"]
             assert session.records[1].data["text"] == "hello"

@@ -116,7 +116,7 @@ def test_rename_and_delete(backend_url):
         await held.release()
         await delete_session(backend, renamed)
         assert await list_sessions(backend, "ann") == [other]
-        assert await stored_lines(backend, renamed) == []
+        assert await backend.length(keys.session_log("ann", "tea")) == 0
         left = [key async for key, _ in backend.scan("swarmchat:1:{ann}:session:tea:")]
         assert left == []
         await backend.close()
@@ -413,6 +413,20 @@ FINDINGS = [
     "line 3: the call 'b' has no result: added one that says so",
     "line 7: the number is 1, expected 6: now 6",
 ]
+
+
+def test_an_id_that_a_repair_has_given_is_not_given_again():
+    """The call in line 4 is renamed to the id of line 2, unless the repair looks."""
+    steps = [
+        answered(None, call("a-4000"), call("a")),
+        resulted("a", "?"),
+        answered(None, call("a")),
+        resulted("a", ""),
+    ]
+    repaired = repair_log(lines_of(steps, "b"))
+    assert "line 4: call 1 has the id 'a', which an earlier one has: it is 'a-4001' now" in repaired.findings
+    assert repaired.damage == []
+    assert repair_log(repaired.lines).findings == []
 
 
 def test_a_session_is_repaired_and_kept_as_it_was():

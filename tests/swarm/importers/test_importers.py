@@ -361,14 +361,14 @@ def test_what_is_wrong_is_named_with_its_line(content, complaint, tmp_path):
     assert caught.value.exit_code == 65
 
 
-def test_a_line_that_is_too_long_is_refused_with_its_size(tmp_path):
+def test_a_line_that_is_too_long_is_refused(tmp_path):
     path = tmp_path / "long.jsonl"
     with path.open("wb") as file:
         file.write(b'{"seq":0,"type":"session","text":"')
         file.seek(100 * 1024 * 1024, os.SEEK_CUR)
         file.write(b'"}\n')
     with (
-        pytest.raises(TranscriptError, match="line 1: has 100 MB, expected 64 MB at most"),
+        pytest.raises(TranscriptError, match="line 1: has more than 64 MB"),
         open_transcript(path, "ann"),
     ):
         pass

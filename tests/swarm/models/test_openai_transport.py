@@ -99,6 +99,14 @@ def test_another_compression_than_was_asked_for_is_an_error(server: ModelServer,
         collect(make(server))
 
 
+@pytest.mark.parametrize("charset", ["rot13", "zlib", "unknown"])
+def test_a_body_is_utf_8_whatever_the_server_calls_it(server: ModelServer, charset: str):
+    headers = {"Content-Type": f"application/json; charset={charset}"}
+    server.reply(Reply([json.dumps({"error": {"message": "für nichts"}}, ensure_ascii=False).encode()], 400, headers))
+    with pytest.raises(ModelRefused, match="für nichts"):
+        collect(make(server))
+
+
 def test_only_the_beginning_of_an_error_body_is_read(server: ModelServer):
     # The gate never opens: whoever reads to the end waits for ever.
     server.reply(Reply([*[b"no such thing " * 1000] * 10, Gate()], 400, JSON))

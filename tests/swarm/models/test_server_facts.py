@@ -74,6 +74,8 @@ def test_a_session_uses_the_real_window_and_says_that_tools_are_missing(server: 
         model = OpenAIModel("m", base_url=server.base_url)
         agent = Agent("desk", "Help.", tools=[look])
         session = await Session.open(open_backend("memory:"), model, client="ann", swarm=agent)
+        # What is shown before the first request holds for it, too.
+        assert (await session.context()).available < 2048
         events = [event async for event in session.run_turn("hi")]
         events += [event async for event in session.run_turn("again")]
         warnings = [event.text for event in events if isinstance(event, Warned)]

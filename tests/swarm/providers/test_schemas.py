@@ -153,6 +153,16 @@ def test_a_function_without_parameters_has_none_or_an_empty_object():
     assert empty["function"]["parameters"] == {"type": "object", "properties": {}}
 
 
+def test_the_form_of_a_tool_is_made_once():
+    tool = {"type": "function", "function": {"name": "f", "parameters": TypeAdapter(Node).json_schema()}}
+    first, second, other = (portable_tools([tool], empty_parameters=empty)[0] for empty in (False, False, True))
+    assert first is second
+    assert other is not first
+    # Whatever object says it: a tool that was changed in place has another form.
+    tool["function"]["name"] = "g"
+    assert portable_tools([tool], empty_parameters=False)[0]["function"]["name"] == "g"
+
+
 def function_of(parameters: dict[str, Any], **rules: bool) -> dict[str, Any]:
     """Return the parameters of a tool as they are sent."""
     tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}

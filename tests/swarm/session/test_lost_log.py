@@ -19,6 +19,7 @@ from swarmchat.backends.testing.tools import gone, until
 from swarmchat.swarm import Agent, BadRecord, Context, Session, State, Swarm, delete_session, list_sessions, tool
 from swarmchat.swarm.archive.sessions import clear_states
 from swarmchat.swarm.conversation.events import Event, Warned
+from swarmchat.swarm.conversation.restore import keep_as_new
 from swarmchat.swarm.errors import LimitReached, LogLost, OverBudget, PinError, SessionBusy
 from swarmchat.swarm.models.base import Answer, ModelEvent, ModelRequest, ToolCall
 from swarmchat.swarm.models.scripted import ScriptedModel
@@ -204,6 +205,40 @@ def test_nothing_is_mixed_into_what_another_process_has_written_after_a_loss(
                     await say(session, "third")
             assert await backend.slice(LOG, 0) == before
         assert await backend.slice(LOG, 0) == before
+        await backend.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["deleted", "deleted and made anew"])
+def test_a_session_that_was_deleted_does_not_come_back(backend_url: str, again: bool) -> None:
+    """A process wakes after its lease has run out and its session was deleted; what it has becomes a new session."""
+
+    async def scenario() -> None:
+        backend = open_backend(backend_url)
+        session = await begin(backend, ScriptedModel(TURNS))
+        assert session.conversation.journal._lease.lease is not None
+        await backend.release(session.conversation.journal._lease.lease)
+        await delete_session(backend, session.info)
+        if again:
+            async with await open_session(backend, ScriptedModel(["of another one"]), swarm=SWARM) as other:
+                await say(other, "hello")
+        before = await backend.slice(LOG, 0)
+        for _ in range(2):
+            with pytest.raises(SessionBusy, match="deleted by another process"):
+                await say(session, "bye")
+        of = session.conversation
+        info, lacking = await keep_as_new(of.journal, of.blobs, session.settings.lifetimes, of.navigation)
+        await session.close()
+        assert (info.name, lacking) == ("s-2", "")
+        assert await backend.slice(LOG, 0) == before
+        model = ScriptedModel(["Goodbye."])
+        async with await open_session(backend, model, swarm=SWARM, name="s-2") as kept:
+            await say(kept, "bye")
+            assert (kept.agent.name, kept.turns) == ("till", 3)
+            assert await kept.primitives.state("order").get() == ["tea"]
+        assert check_messages(sent(model)) is None
+        assert {info.name for info in await list_sessions(backend, "ann")} == {"s-2", *(["s"] if again else [])}
         await backend.close()
 
     asyncio.run(scenario())

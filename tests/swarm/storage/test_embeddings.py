@@ -121,7 +121,7 @@ class TestVectors:
             texts = [f"text {number}" for number in range(2300)]
             await PersistEmbedding(Store(backend), embedder).vectors(texts)
             assert [len(batch) for batch in embedder.asked] == [1000, 1000, 300]
-            assert backend.commits == 5
+            assert backend.commits == 3
             other = Counting()
             vectors = await PersistEmbedding(Store(backend), other).vectors(texts)
             assert vectors.shape == (2300, 4)

@@ -9,9 +9,10 @@ from swarmchat.backends import Backend, Delete, Put, open_backend
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import Lifetimes, Store
+from swarmchat.swarm.storage.declaration import Storage
 from swarmchat.swarm.storage.embeddings import Embedder, PersistEmbedding
 from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
-from swarmchat.swarm.storage.storage import PersistStorage, Storage, StorageWatch
+from swarmchat.swarm.storage.storage import PersistStorage, StorageWatch
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from swarmchat.backends import open_backend
 from swarmchat.swarm.agents.agent import Agent, Swarm
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.persistence.store import Lifetimes
+from swarmchat.swarm.storage.declaration import Storage
 from swarmchat.swarm.storage.embeddings import Embedder
 from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
 from swarmchat.swarm.storage.sentence_embedder import MISSING, SentenceEmbedder
-from swarmchat.swarm.storage.storage import Storage
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ from swarmchat.backends.memory import MemoryBackend
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import ChangeSet, Lifetimes, Store, commit_changes
+from swarmchat.swarm.storage.declaration import Storage
 from swarmchat.swarm.storage.embeddings import PersistEmbedding
 from swarmchat.swarm.storage.items import StoredItems
 from swarmchat.swarm.storage.ngram_embedder import NgramEmbedder
-from swarmchat.swarm.storage.storage import Hit, PersistStorage, Storage
+from swarmchat.swarm.storage.storage import Hit, PersistStorage
 from swarmchat.swarm.storage.vector_index import SearchIndex, build_index
 from typing_extensions import TypedDict  # what pydantic wants before Python 3.12
 

@@ -293,6 +293,21 @@ def test_a_text_is_encoded_once(length):
     run(scenario())
 
 
+def test_messages_are_hardly_decoded():
+    """Of a conversation however long: the instructions, the question, and what tells that the last answer differs."""
+
+    async def scenario():
+        backend = open_backend("memory:")
+        await store(backend, "s", 1000)
+        model = ScriptedModel([f"{ANSWER} Or {days}." for days in range(5)])
+        async with await Session.open(backend, model, client="ann", name="s", swarm=DESK, settings=CALM) as session:
+            await say(session, QUESTION)
+            for _ in range(4):
+                assert called(await profiled(say(session, QUESTION)), "raw_decode") == 4
+
+    run(scenario())
+
+
 async def profiled(work) -> cProfile.Profile:
     profile = cProfile.Profile()
     with profile:
@@ -302,22 +317,29 @@ async def profiled(work) -> cProfile.Profile:
 
 def encoded(profile: cProfile.Profile) -> int:
     """Return how many texts tiktoken was given."""
+    return called(profile, "encode_ordinary")
+
+
+def called(profile: cProfile.Profile, function: str) -> int:
+    """Return how often functions of a name were called."""
     calls = pstats.Stats(profile).stats  # type: ignore[attr-defined]  # typeshed lacks it
-    return sum(count for (_, _, name), (_, count, *_) in calls.items() if name == "encode_ordinary")
+    return sum(count for (_, _, name), (_, count, *_) in calls.items() if name == function)
 
 
 STARTS = {"--version": 11, "--help": 38, "chat --help": 38, "sessions list": 93}
 """How many modules and packages of ours may be loaded to answer."""
-CHAT = {"": 163, "helpdesk": 174}
+CHAT = {"": 164, "helpdesk": 167}
 """How many for the first prompt of a chat with MCP servers, by its swarm."""
-ONE_ANSWER = 199
+ONE_ANSWER = 202
 """How many for one answer on the command line."""
 LOOK = """
-import os, sys, threading
+import gc, os, sys, threading
+def collections():
+    return sum(each["collections"] for each in gc.get_stats())
 def look():
     if not os.path.exists(place):
         with open(place, "w") as file:
-            file.write(" ".join(sys.modules))
+            file.write(f"collections={collections() - before} " + " ".join(sys.modules))
 def start(thread, start=threading.Thread.start):
     # A thread loads what the first answer needs, once the prompt is on the screen.
     if thread.name == "warm-up":
@@ -325,11 +347,15 @@ def start(thread, start=threading.Thread.start):
     start(thread)
 threading.Thread.start = start
 from swarmchat.cli.main import main
+before = collections()
 try: main()
 except SystemExit as end: assert not end.code
 look()
 """
-"""Runs the program, and writes down at ``place`` what it has loaded: at its first prompt, or at its end."""
+"""Runs the program, and writes down at ``place`` what it has loaded: at its first prompt, or at its end.
+
+Beside that, how often Python has collected garbage.
+"""
 
 
 @pytest.mark.parametrize("arguments", STARTS)
@@ -352,11 +378,12 @@ def test_little_of_the_program_is_loaded_for_one_answer(tmp_path):
     ours, others = loaded(tmp_path)
     assert len(ours) <= ONE_ANSWER, ours
     assert not {"numpy", "prompt_toolkit", "regex", "rich", "sqlite3", "tiktoken"} & others
+    assert "collections=0" in others
 
 
 @pytest.mark.parametrize("swarm", CHAT)
 def test_little_of_the_program_is_loaded_for_the_first_prompt(swarm, tmp_path):
-    """Neither the protocol's SDK for MCP servers, nor pydantic for tools: both are loaded behind the prompt."""
+    """Neither the SDK for MCP servers, nor pydantic for tools, nor what stores items: they are loaded behind it."""
     settings = tmp_path / ".config" / "swarmchat" / "config.toml"
     settings.parent.mkdir(parents=True)
     settings.write_text(f"[mcp.clock]\ncommand = {json.dumps(sys.executable)}\nargs = ['-c', 'input()']\n")
@@ -368,7 +395,9 @@ def test_little_of_the_program_is_loaded_for_the_first_prompt(swarm, tmp_path):
         assert screen.wait_for_end() == 0
     ours, others = loaded(tmp_path)
     assert len(ours) <= CHAT[swarm], ours
-    assert not {"httpx2", "mcp", "numpy", "openai", "pydantic", "redis", "tiktoken"} & others
+    assert not {"httpx2", "mcp", "numpy", "openai", "pydantic", "redis", "tiktoken", "zoneinfo"} & others
+    assert not {"swarmchat.swarm.storage.storage", "swarmchat.swarm.storage.vector_index"} & {*ours}
+    assert "collections=0" in others
 
 
 def loading(arguments: str, folder: Path) -> tuple[list[str], dict[str, str]]:

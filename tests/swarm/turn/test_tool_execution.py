@@ -1,6 +1,7 @@
 """What a tool returns is cut at a limit, and the model is told."""
 
 import asyncio
+import json
 
 import pytest
 from chats import open_session, say
@@ -35,7 +36,32 @@ def nest(count: int) -> list[object]:
     return value
 
 
-SWARM = Swarm("s", [Agent("a", "Hi.", [repeat, fail, nest])])
+class Odd(BaseException):
+    """No Exception."""
+
+
+EXITS: dict[str, BaseException] = {
+    "it called sys.exit(3)": SystemExit(3),
+    "it raised KeyboardInterrupt()": KeyboardInterrupt(),
+    "it raised CancelledError()": asyncio.CancelledError(),
+    "it raised GeneratorExit()": GeneratorExit(),
+    "it raised Odd('no')": Odd("no"),
+}
+
+
+@tool
+async def leave(message: str) -> None:
+    """Do what would end the program."""
+    raise EXITS[message]
+
+
+@tool
+def leave_in_thread(message: str) -> None:
+    """Do so in a thread."""
+    raise EXITS[message]
+
+
+SWARM = Swarm("s", [Agent("a", "Hi.", [repeat, fail, nest, leave, leave_in_thread])])
 
 
 def call(name: str, arguments: str) -> ToolFinished:
@@ -55,6 +81,13 @@ def test_a_long_result_is_cut_with_a_line_that_names_max_result(count: int):
     text, _, line = done.result.partition("\n")
     assert (done.status, text) == ("ok", "x" * LIMIT)
     assert line == ("" if count == LIMIT else f"[cut: {count:,} characters, max_result allows 5,000; ask for less]")
+
+
+@pytest.mark.parametrize("name", ["leave", "leave_in_thread"])
+@pytest.mark.parametrize("message", EXITS)
+def test_a_tool_that_would_end_the_program_fails(name: str, message: str):
+    done = call(name, json.dumps({"message": message}))
+    assert (done.status, done.result) == ("error", f"Error: RuntimeError: {message}")
 
 
 def test_a_long_error_is_cut_as_well():
