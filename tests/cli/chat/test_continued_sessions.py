@@ -153,7 +153,7 @@ def test_the_user_chooses_a_session_without_a_name(program):
         screen.send("/resume\r")
         screen.wait_for("1-2:")
         screen.send("x\r")
-        screen.wait_for("'x' is none of them: enter a number from 1 to 2")
+        screen.wait_for("'x' is not one of the choices: enter a number from 1 to 2")
         screen.send("\x03")
         screen.wait_for("no other session was chosen")
         for count, leaves in enumerate(("/exit\r", "exit\r", CTRL_D), 2):

@@ -147,7 +147,8 @@ def test_a_tool_asks_for_a_choice(office):
         enter(screen, "paint", "paint asks: Which colour? 1 red 2 light blue 1-2:")
         screen.send("green" + ENTER)
         screen.wait_for(
-            "error: 'green' is not one of the choices: enter a number from 1 to 2, or how one begins; Ctrl-C chooses none 1-2:"
+            "error: 'green' is not one of the choices: enter a number from 1 to 2, or how one begins; "
+            "Ctrl-C chooses none 1-2:"
         )
         screen.send("2" + ENTER)
         screen.wait_for("clerk ❯ Painted: light blue")

@@ -424,7 +424,7 @@ def test_an_id_that_a_repair_has_given_is_not_given_again():
         resulted("a", ""),
     ]
     repaired = repair_log(lines_of(steps, "b"))
-    assert "line 4: call 1 has the id 'a', which an earlier one has: it is 'a-4001' now" in repaired.findings
+    assert "line 4: call 1 has the id 'a', which an earlier one has: now 'a-4001'" in repaired.findings
     assert repaired.damage == []
     assert repair_log(repaired.lines).findings == []
 
