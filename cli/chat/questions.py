@@ -117,7 +117,7 @@ class Questions:
                 return fitting[0]
             if text.lower() in _LEAVES:
                 raise EOFError
-            problem = "begins several choices" if fitting else "is not one of the choices"
+            problem = "begins several of the choices" if fitting else "is not one of the choices"
             self._prompt.renderer.error(f"{one_line(text, 80)!r} {problem}: {how}")
 
     async def _yes_or_no(self) -> bool:

@@ -1,4 +1,4 @@
-"""Parser for calls on lines of their own, without a template's marks: JSON, Python, ReAct, in code blocks."""
+"""Parser for calls on separate lines, without a template's marks: JSON, Python, ReAct, in code blocks."""
 
 import re
 from dataclasses import replace

@@ -91,7 +91,7 @@ class Ban:
 class PersistPolicy:
     """The bans by one policy of the swarms with ``scope``.
 
-    Each is a key of its own, so every process sees it at its next check.
+    Each has its own key, so every process sees it at its next check.
     """
 
     def __init__(self, store: Store, scope: str, policy: str, *, normalize: bool = True) -> None:
