@@ -282,7 +282,7 @@ CONTENTS = {
 }
 READERS: dict[str, Callable[[Path], object]] = {
     "trusted.json": lambda path: Consents(path).has(path, {"swarm": "./x"}),
-    "history": lambda path: list(PromptHistory(str(path)).load_history_strings()),
+    "history": lambda path: list(PromptHistory(str(path), print).load_history_strings()),
     "explain.md": lambda path: read_templates(path.parent)["explain"].fill("a 'b"),
     "login.json": lambda path: asyncio.run(TokenFile(path, McpServer("x", url="u"), {}).get_tokens()),
     "items.jsonl": lambda path: ItemReader(bool, "a", dict).read(path, None, 10_000),

@@ -159,7 +159,7 @@ def unfinished_tasks(session: Session) -> list[str]:
     last = [record for record in session.records if record.turn == session.last_turn]
     if not any(record.type == "task" for record in last):
         return []
-    from swarmchat.swarm.archive.tasks import tasks_of
+    from swarmchat.swarm.archive.task_summaries import tasks_of
 
     return [f"task {task.id}, {task.agent}: {task.text}" for task in tasks_of(last).values() if not task.status]
 

@@ -14,9 +14,9 @@ from swarmchat.cli.app.signals import on_signals
 from swarmchat.cli.attachments.message import text_in, with_files
 from swarmchat.cli.attachments.paths import RESOURCE_MENTION, mentioned, misspelled
 from swarmchat.cli.chat.approval import Approvals
-from swarmchat.cli.chat.background import BackgroundTasks
 from swarmchat.cli.chat.mail import MailWatch
 from swarmchat.cli.chat.questions import QuestionPrompt, Questions
+from swarmchat.cli.chat.startup_work import StartupWork
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.prompt.entry import Entered
 from swarmchat.cli.prompt.prompt import Prompt
@@ -69,7 +69,7 @@ class Repl:
         renderer.show_typed(self._prompt.typing_status)
         renderer.thoughts.mode = chat.settings.thoughts
         renderer.show_waiting(self._starting_servers)
-        self._background = BackgroundTasks(self._prompt.app, chat, renderer)
+        self._background = StartupWork(self._prompt.app, chat, renderer)
         self._mail = MailWatch(chat, self._prompt)
 
     async def run(self) -> None:

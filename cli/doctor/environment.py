@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmchat.cli.completion.shells import MARK, SHELLS, script_places
-from swarmchat.cli.doctor.check import Checks
+from swarmchat.cli.doctor.check_result import Checks
 from swarmchat.cli.errors import ConfigError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.credentials import check_key_stays_home, has_key, key_origin, read_key

@@ -6,7 +6,7 @@ import time
 from contextlib import aclosing, suppress
 from dataclasses import replace
 
-from swarmchat.cli.doctor.check import Checks, Status
+from swarmchat.cli.doctor.check_result import Checks, Status
 from swarmchat.cli.errors import CliError
 from swarmchat.cli.models.listing import CONNECT, server_hint
 from swarmchat.cli.settings.models import OPENAI_DEFAULT, choose_model, make_endpoint

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, get_args
 
 from swarmchat.backends import BackendError
-from swarmchat.cli.doctor.check import Check, Status, format_check
+from swarmchat.cli.doctor.check_result import Check, Status, format_check
 from swarmchat.cli.doctor.environment import check_completion, check_key, check_program, check_settings, check_terminal
 from swarmchat.cli.terminal.capabilities import can_move, wants_colour
 from swarmchat.cli.terminal.printing import print_json

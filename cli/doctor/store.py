@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from swarmchat.backends import Backend, BackendError, Delete, Put
-from swarmchat.cli.doctor.check import Checks
+from swarmchat.cli.doctor.check_result import Checks
 from swarmchat.cli.errors import CliError, ConfigError
 from swarmchat.cli.settings import wiring
 from swarmchat.cli.settings.settings import Settings

@@ -93,7 +93,7 @@ class Cost:
             if record.seq <= self._last_seq:
                 continue
             self._last_seq = record.seq
-            if (record.of_task or record).type == "request":
+            if (record.inner_record or record).type == "request":
                 self._models[record.task] = str(record.data.get("model"))
             # An answer names its model if it is not the one that was asked.
             prices = self._prices.get(record.data.get("model") or self._models.get(record.task, ""))

@@ -10,10 +10,10 @@ from swarmchat.cli.errors import UsageError
 from swarmchat.cli.replay.request import ReplayRequest
 from swarmchat.swarm.agents.loader import EXAMPLES
 from swarmchat.swarm.replay.files import read_conversations
+from swarmchat.swarm.replay.log_update import write_whole
 from swarmchat.swarm.replay.runner import MODES
 from swarmchat.swarm.replay.selection import Selection
 from swarmchat.swarm.replay.stand_in import lacks_swarm, named_swarm
-from swarmchat.swarm.replay.update import write_whole
 
 _TEST = '''"""Replays {file} and expects the same results."""
 

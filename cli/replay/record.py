@@ -10,11 +10,11 @@ from swarmchat.cli.errors import UsageError
 from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.replay.files import RecordedConversation
 from swarmchat.swarm.replay.judging import judged_key, rubrics_in
+from swarmchat.swarm.replay.log_update import write_whole
 from swarmchat.swarm.replay.parameters import distinctive, literal
 from swarmchat.swarm.replay.runner import Replayed
 from swarmchat.swarm.replay.script import split_actions
 from swarmchat.swarm.replay.steps import Step, answer_steps
-from swarmchat.swarm.replay.update import write_whole
 from swarmchat.swarm.replay.writing import record_answers
 
 

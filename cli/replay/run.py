@@ -25,9 +25,9 @@ from swarmchat.cli.settings.models import choose_model
 from swarmchat.swarm.errors import SwarmError, TranscriptError
 from swarmchat.swarm.replay.cassette import Cassette
 from swarmchat.swarm.replay.files import RecordedConversation, read_conversations
+from swarmchat.swarm.replay.log_update import write_whole
 from swarmchat.swarm.replay.runner import Replayed
 from swarmchat.swarm.replay.selection import Selection
-from swarmchat.swarm.replay.update import write_whole
 
 _AHEAD = 4
 """Tasks that are ready for each process."""

@@ -12,9 +12,9 @@ from swarmchat.swarm.errors import TranscriptError
 from swarmchat.swarm.replay.compare import Difference, compare_logs
 from swarmchat.swarm.replay.consequences import causes_first
 from swarmchat.swarm.replay.files import RecordedConversation
-from swarmchat.swarm.replay.result_update import update_results
+from swarmchat.swarm.replay.handwritten_update import update_results
+from swarmchat.swarm.replay.log_update import updated_lines, write_whole
 from swarmchat.swarm.replay.runner import Replayed
-from swarmchat.swarm.replay.update import updated_lines, write_whole
 
 
 def check_updatable(

@@ -50,5 +50,5 @@ def with_servers(swarm: Swarm, settings: Settings) -> Swarm:
     if swarm.mcp_servers is not None:
         # They go on while the user switches between sessions.
         swarm.mcp_servers.acquire()
-        swarm.mcp_servers.equip(environment(), logins_folder(), settings.max_answer)
+        swarm.mcp_servers.configure(environment(), logins_folder(), settings.max_answer)
     return swarm

@@ -216,7 +216,7 @@ def _usage_lines(records: Sequence[Record]) -> Iterator[str]:
 
     Tasks count, and undone turns: they were paid for.
     """
-    records = [record.of_task or record for record in records]
+    records = [record.inner_record or record for record in records]
     totals: dict[str, int] = {}
     answers = reported = 0
     for record in records:

@@ -288,7 +288,7 @@ async def _debug(chat: ChatContext, argument: str) -> str:
 
 @Command("doctor", "check the setup, and say what to fix")
 async def _doctor(chat: ChatContext, argument: str) -> str:
-    from swarmchat.cli.doctor.check import format_check
+    from swarmchat.cli.doctor.check_result import format_check
     from swarmchat.cli.doctor.environment import check_key, check_program, check_terminal
     from swarmchat.cli.doctor.model import check_model
     from swarmchat.cli.doctor.store import check_folder

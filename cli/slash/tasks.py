@@ -10,7 +10,7 @@ from swarmchat.cli.slash.registry import Choice, Command, CommandResult
 from swarmchat.cli.terminal.sanitize import one_line, sanitize
 from swarmchat.swarm.agents.agent import Swarm
 from swarmchat.swarm.archive.dialogue import dialogue
-from swarmchat.swarm.archive.tasks import TaskSummary, tasks_of
+from swarmchat.swarm.archive.task_summaries import TaskSummary, tasks_of
 from swarmchat.swarm.persistence.log import read_records
 
 _ID = re.compile(r"b?([1-9]\d{0,8})")

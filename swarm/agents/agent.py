@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.agents.agent_fields import AGENT, EMBEDDER, check_computed
+from swarmchat.swarm.common.author_functions import call_author_function
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.messages import REMINDER
 from swarmchat.swarm.common.mistakes import (
     TEXT,
@@ -166,7 +166,7 @@ class Agent:
         """Return the agent's system messages as JSON, in the order in which they are sent. Raises HookError."""
         label = f"the prompt of agent {self.name!r}"
         parts = (self.prompt, *self.system, self.reminder)
-        texts = [await call_hook(label, text, ctx) if callable(text) else text for text in parts]
+        texts = [await call_author_function(label, text, ctx) if callable(text) else text for text in parts]
         for text in texts:
             if text is not None and not isinstance(text, str):
                 raise DefinitionError(f"{label} returned {shown(text)}, expected a text")

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from swarmchat.swarm.archive.tasks import TaskSummary, tasks_of
+from swarmchat.swarm.archive.task_summaries import TaskSummary, tasks_of
 from swarmchat.swarm.common.messages import calls_of, others_of, text_of
 from swarmchat.swarm.persistence.log import hidden_turns
-from swarmchat.swarm.persistence.records import APART, Record
+from swarmchat.swarm.persistence.records import OUTSIDE_TURNS, Record
 
 NO_ANSWER = "no result"
 
-_NEVER_HIDDEN = ("undo", "redo", *APART)
+_NEVER_HIDDEN = ("undo", "redo", *OUTSIDE_TURNS)
 """Record types that stay visible when their turn is undone."""
 
 

@@ -85,7 +85,7 @@ async def search_session(backend: Backend, info: SessionInfo, pattern: SearchPat
 
 def _texts(record: Record) -> Iterator[tuple[str, str, str]]:
     """Yield the texts of a record that can be searched, each with its role and its agent or tool."""
-    record = record.of_task or record
+    record = record.inner_record or record
     if record.type in MESSAGE_TYPES:
         who = str(record.data.get("name") or "") if record.type == "tool" else record.agent or ""
         yield "user" if record.type == "steer" else record.type, who, text_of(record.message)

@@ -58,7 +58,7 @@ class RequestTexts:
         self._texts: dict[tuple[str, str], Any] = {(part, digest): [] for part, digest in _EMPTY.items()}
         for records in logs:
             for record in records:
-                texts = record.data.get("texts") if (record.of_task or record).type == "request" else None
+                texts = record.data.get("texts") if (record.inner_record or record).type == "request" else None
                 for part, value in texts.items() if isinstance(texts, dict) else ():
                     self._take(part, _digest_in(record, part), value)
 

@@ -14,7 +14,7 @@ from swarmchat.swarm.persistence.records import Record
 Span = tuple[int, int]
 """The seqs of the first and the last message of a pinned turn."""
 
-TELLING = ("request", "pin", "unpin", "compact")
+RECORDS_WITH_RETAINED = ("request", "pin", "unpin", "compact")
 """The types of the records that list the retained parts."""
 
 _INTRODUCTION = "Summary of our conversation so far, in place of its messages:\n\n"
@@ -32,7 +32,7 @@ class Retained:
 
     def after(self, record: Record) -> "Retained":
         """Return the retained parts after ``record``."""
-        if record.type in TELLING:
+        if record.type in RECORDS_WITH_RETAINED:
             return Retained(_spans(record.data.get("pinned")), _places(record.data.get("summaries")), known=True)
         if record.type == "reset":
             # All agents share the pins, so a reset of one agent removes them for all.

@@ -45,7 +45,7 @@ class View:
         self._compacted: Record | None = None
         self._counter: tuple[str, TokenCounter] | None = None
         self._cut: Record | None = None
-        self.protected = Retained()
+        self.retained = Retained()
         """Pinned turns and summaries, which every cut keeps."""
         self.window: int | None = None
         """A smaller context window than the model claims, once its server has said so."""
@@ -87,7 +87,7 @@ class View:
         """Rebuild the view from the records in memory."""
         self._builder = GroupBuilder(self._agent)
         self._cut = None
-        self.protected = Retained()
+        self.retained = Retained()
         self.correction, self.overhead, self.last_tokens = 1.0, 0, 0
         self._next_seq = self._log.start
         hidden = hidden_turns(self._log.records)
@@ -122,7 +122,7 @@ class View:
             budget = replace(budget, overhead=0)
         fixed = counter.fixed(system, tools)
         while self._log.has_earlier:
-            if lacking := self._log.lacks(self.protected.spans):
+            if lacking := self._log.lacks(self.retained.spans):
                 await self._log.load_apart(*lacking[0])
             elif missing := self._missing(counter, budget, fixed):
                 await self._log.load_earlier(missing)
@@ -142,7 +142,7 @@ class View:
                 first_kept=first_kept,
                 tail=tail,
                 summary=summary,
-                pinned=self.protected.pinned,
+                pinned=self.retained.pinned,
             )
 
         try:
@@ -159,18 +159,18 @@ class View:
     def forget(self, context: "RequestContext") -> None:
         """Drop the groups and records that ``context`` and all later contexts leave out."""
         if conversation := context.conversation:
-            self._builder.forget_before(conversation[0].seq, self.protected.pinned)
-            self._log.forget_before(conversation[0].seq, self.protected.spans)
+            self._builder.forget_before(conversation[0].seq, self.retained.pinned)
+            self._log.forget_before(conversation[0].seq, self.retained.spans)
 
     def uncut(self, budget: "Budget") -> list[Group]:
         """Return the conversation after the last cut, without pinned groups."""
         conversation = after_cut(self._builder.groups, self.first_kept(budget))
-        return [group for group in conversation if not self.protected.pins(group.seq)]
+        return [group for group in conversation if not self.retained.pins(group.seq)]
 
     @property
     def summary(self) -> Record | None:
         """The ``compact`` record whose summary is sent, if there is one."""
-        seq = self.protected.summaries.get(self._agent)
+        seq = self.retained.summaries.get(self._agent)
         if seq is None:
             return None
         if self._compacted is not None and self._compacted.seq == seq:
@@ -192,17 +192,17 @@ class View:
 
     def _pinned_earlier(self, hidden: Set[int]) -> Iterator[Record]:
         """Yield the records of pinned turns from before those that are in memory."""
-        protected = Retained()
+        retained = Retained()
         for record in self._log.records:
             if record.turn not in hidden:
-                protected = protected.after(record)
+                retained = retained.after(record)
         for seq in sorted(self._log.apart):
             record = self._log.apart[seq]
-            if seq < self._log.start and within(seq, protected.pinned) and record.turn not in hidden:
+            if seq < self._log.start and within(seq, retained.pinned) and record.turn not in hidden:
                 yield record
 
     def _follow(self, record: Record) -> None:
-        self.protected = self.protected.after(record)
+        self.retained = self.retained.after(record)
         self._builder.feed(record)
         if record.agent not in (None, self._agent):
             return
@@ -241,8 +241,8 @@ class View:
         start = max(len(leading), groups.place(self._log.start))
         read = self._log.next_seq - self._log.start
         if self._builder.was_reset:
-            if not self.protected.known:
-                # What else is protected, for other agents, is in the record of the cut before the reset.
+            if not self.retained.known:
+                # What else is retained, for other agents, is in the record of the cut before the reset.
                 return max(CHUNK, read)
             kept_from = self._builder.reset_to
             return 0 if kept_from is None else max(0, self._log.start - kept_from)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.author_functions import call_author_function
 from swarmchat.swarm.common.mistakes import shown
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.program import Approver
@@ -35,7 +35,7 @@ async def approves(
 
 async def _asked(approver: Approver, tool: Tool, call: ToolCall) -> bool | str | Denied:
     """Return what ``approver`` decides. Raises HookError if it fails, and for what is no decision."""
-    decision: object = await call_hook("the approver", approver, tool, call)
+    decision: object = await call_author_function("the approver", approver, tool, call)
     if not isinstance(decision, bool | str | Denied):
         expected = "True, False, Denied('why') or other arguments as JSON"
         raise HookError(f"the approver returned {shown(decision)} for the tool {tool.name!r}, expected {expected}")

@@ -9,7 +9,7 @@ from swarmchat.swarm.agents.agent import Agent
 from swarmchat.swarm.context.view import View
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.steering import Steering
-from swarmchat.swarm.conversation.tasks import Branch
+from swarmchat.swarm.conversation.task_branch import Branch
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.primitives.navigation import Navigation

@@ -25,11 +25,11 @@ from swarmchat.swarm.conversation.message_blobs import MessageBlobs
 from swarmchat.swarm.conversation.models import Models
 from swarmchat.swarm.conversation.primitives import Primitives
 from swarmchat.swarm.conversation.program import Program
-from swarmchat.swarm.conversation.queue import OperatorQueue
+from swarmchat.swarm.conversation.queue import OperatorTicket
 from swarmchat.swarm.conversation.settings import SessionSettings
 from swarmchat.swarm.conversation.steering import Steering
 from swarmchat.swarm.conversation.stored_state import restore_states, session_fields, stored_navigation
-from swarmchat.swarm.conversation.tasks import Branch, Steps, TaskOrder
+from swarmchat.swarm.conversation.task_branch import Branch, Steps, TaskOrder
 from swarmchat.swarm.conversation.tracing import Trace
 from swarmchat.swarm.conversation.turn_lock import TurnLock
 from swarmchat.swarm.errors import LogLost, SessionBusy
@@ -105,7 +105,7 @@ class Conversation:
         self._models = Models(model, models)
         alive, opened = PersistAlive(backend, swarm.name, settings.lifetimes.alive), timestamp(self.journal.now())
         self._presence = ShownPresence(alive, info.client, info.id, opened)
-        self.queue = OperatorQueue(backend, swarm, info.client, info.id, settings.lifetimes.session)
+        self.queue = OperatorTicket(backend, swarm, info.client, info.id, settings.lifetimes.session)
         self.closed: Mapping[str, str] = {}  # operators that are closed as of the next request, with a sentence each
         self._memory: Mapping[str, Any] = {}
         self.steering = Steering()
@@ -127,7 +127,7 @@ class Conversation:
         """Take the lease and read the end of the log. Raises the errors of ``Session.open``."""
         await self.journal.open()
         try:
-            self.journal.companions = await self.primitives.begin_as(self.journal.log.head)
+            self.journal.keys_to_renew = await self.primitives.begin_as(self.journal.log.head)
             await self.blobs.open(expires=self.settings.lifetimes.session is not None)
             self._notices += [f"record {at} is damaged: {why}" for at, why in self.journal.log.damaged.items()]
             await self._restore_agent()
@@ -205,7 +205,7 @@ class Conversation:
     @property
     def retained(self) -> Retained:
         """The parts of the log that are always sent: pinned turns and summaries."""
-        return self.view.protected
+        return self.view.retained
 
     @property
     def first_kept(self) -> int:

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.author_functions import call_author_function
 from swarmchat.swarm.common.names import nearest
 from swarmchat.swarm.errors import DefinitionError, HookError
 from swarmchat.swarm.models.base import Answer, ModelRequest, ToolCall
@@ -80,7 +80,7 @@ class HookChain:
             if getattr(type(hook), point) is getattr(Hooks, point):
                 continue
             label = f"the hook {type(hook).__name__}.{point}"
-            result = await call_hook(label, getattr(hook, point), ctx, *seen, value)
+            result = await call_author_function(label, getattr(hook, point), ctx, *seen, value)
             if isinstance(result, Denied):
                 return result
             if result is None:

@@ -28,7 +28,7 @@ class MessageBlobs:
     async def open(self, *, expires: bool) -> None:
         """Have the blobs live as long as the log, if that ``expires``."""
         if expires and not self._journal.is_new:
-            self._journal.companions += await self._blobs.keys()
+            self._journal.keys_to_renew += await self._blobs.keys()
 
     def take(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return ``message`` as it is recorded; the data in it is stored with the next commit."""
@@ -53,8 +53,8 @@ class MessageBlobs:
     def stored(self) -> None:
         """Note that what was staged is stored."""
         if self._new:
-            companions = [*self._journal.companions, *self._blobs.keys_of(self._new)]
-            self._journal.companions = list(dict.fromkeys(companions))
+            keys_to_renew = [*self._journal.keys_to_renew, *self._blobs.keys_of(self._new)]
+            self._journal.keys_to_renew = list(dict.fromkeys(keys_to_renew))
             self._last |= self._new
             self._new = {}
 

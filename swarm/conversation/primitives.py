@@ -63,7 +63,7 @@ class Primitives:
         scope = begin.get("namespace") or begin.get("swarm")
         self.session_scope = scope if isinstance(scope, str) and scope else self._swarm.scope
         own_states = [self.stored_name(state.name) for state in self._swarm.states if not state.shared]
-        companions = [
+        keys_to_renew = [
             keys.session_swarm(self._client, self._session),
             keys.session_mailbox(self._client, self._session),
             *(keys.session_state(self._client, self._session, name) for name in own_states),
@@ -71,8 +71,8 @@ class Primitives:
         if not self._began_session:
             # Those of the other swarm must not expire either.
             states = self._store.backend.scan(keys.session_states(self._client, self._session))
-            companions += [key async for key, _ in states]
-        return companions
+            keys_to_renew += [key async for key, _ in states]
+        return keys_to_renew
 
     async def find_ban(self) -> Ban | None:
         """Return the ban of the client by the first policy that has banned it."""

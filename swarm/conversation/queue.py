@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from swarmchat.swarm.persistence.tickets import Ticket
 
 
-class OperatorQueue:
+class OperatorTicket:
     """The ticket of one conversation. Does nothing, and loads nothing, in a swarm without operators."""
 
     def __init__(self, backend: Backend, swarm: Swarm, client: str, session: str, lifetime: float | None) -> None:

@@ -52,7 +52,7 @@ class McpServers:
 
         return {name: Offers(connection) for name, connection in self.connections.items()}
 
-    def equip(self, environment: Mapping[str, str], logins: Path | None, max_message: int = MAX_ANSWER) -> None:
+    def configure(self, environment: Mapping[str, str], logins: Path | None, max_message: int = MAX_ANSWER) -> None:
         """Let definitions of servers name variables of ``environment``, and use the tokens in the folder ``logins``.
 
         A message of a server may have ``max_message`` bytes.

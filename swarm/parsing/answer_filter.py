@@ -13,7 +13,7 @@ from swarmchat.swarm.parsing.call_values import Leak
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall
 from swarmchat.swarm.parsing.line_calls import NARRATED, PYTHONIC
 from swarmchat.swarm.parsing.mark_spellings import ESCAPED, PlainText, plain_text
-from swarmchat.swarm.parsing.questions import asks_about_calls, asks_for_code, asks_hypothetically
+from swarmchat.swarm.parsing.question_kind import asks_about_calls, asks_for_code, asks_hypothetically
 from swarmchat.swarm.tools.toolset import Toolset
 
 Piece = TextChunk | ReasoningChunk | Leak

@@ -97,7 +97,7 @@ class Journal:
         """Called with each record that a commit of this process has stored."""
         self._backend = backend
         self._lifetime = lifetimes.session
-        self.companions: list[str] = []
+        self.keys_to_renew: list[str] = []
         """Keys that live as long as the log: each commit renews their lifetime."""
         self._clock = clock
         self._attempted: tuple[list[Record], SessionInfo] = ([], info)
@@ -147,7 +147,7 @@ class Journal:
     def last_turn(self) -> int:
         """The number of the last turn that is not undone; 0 if there is none."""
         for record in chain(reversed(self.unsaved), reversed(self.log.records)):
-            if not record.is_apart:
+            if not record.is_outside_turns:
                 last = record.data.get("last") if record.type in ("undo", "redo") else None
                 return last if isinstance(last, int) else record.turn
         return self.highest_turn
@@ -215,7 +215,7 @@ class Journal:
         )
         appended: list[Record] = []
         info = self.info
-        touches = [] if self._lifetime is None else [Touch(key, self._lifetime) for key in self.companions]
+        touches = [] if self._lifetime is None else [Touch(key, self._lifetime) for key in self.keys_to_renew]
 
         def further(values: Values) -> Sequence[Write]:
             nonlocal info
@@ -338,7 +338,7 @@ class Journal:
     async def _renew(self) -> None:
         """Renew the lifetime of everything that belongs to the session, as long as this process holds its lease."""
         if self._lease.lease is not None:
-            session_keys = [self.log.key, keys.session_index(self.info.client, self.info.id), *self.companions]
+            session_keys = [self.log.key, keys.session_index(self.info.client, self.info.id), *self.keys_to_renew]
             touches = [Touch(key, self._lifetime) for key in session_keys]
             await self._backend.commit(*touches, lease=self._lease.lease)
 

@@ -53,8 +53,8 @@ RecordType = Literal[
 MESSAGE_TYPES: frozenset[RecordType] = frozenset({"system", "user", "steer", "mail", "assistant", "tool"})
 """Records of these types hold an OpenAI chat message under ``message``."""
 
-APART: frozenset[RecordType] = frozenset({"mail", "rename"})
-"""Records of these types are no step of the user: see ``Record.is_apart``."""
+OUTSIDE_TURNS: frozenset[RecordType] = frozenset({"mail", "rename"})
+"""Records of these types are no step of the user: see ``Record.is_outside_turns``."""
 
 _T = TypeVar("_T")
 
@@ -104,9 +104,9 @@ class Record:
         return self.text("task")
 
     @property
-    def is_apart(self) -> bool:
+    def is_outside_turns(self) -> bool:
         """Whether the record is independent of the user's turns: it may be between any others, and no undo hides it."""
-        return self.type in APART or self.is_background
+        return self.type in OUTSIDE_TURNS or self.is_background
 
     @property
     def is_for_all(self) -> bool:
@@ -119,7 +119,7 @@ class Record:
         return self.turn == 0 and self.task != ""
 
     @property
-    def of_task(self) -> "Record | None":
+    def inner_record(self) -> "Record | None":
         """The record inside a ``task`` record, with its number in the task; ``None`` for any other record."""
         entry, number = self.data.get("entry"), self.data.get("n")
         if self.type != "task" or not isinstance(entry, str) or type(number) is not int:

@@ -11,7 +11,7 @@ from swarmchat.swarm.common.encoding import clean_text, encode_json
 from swarmchat.swarm.common.messages import text_of
 from swarmchat.swarm.common.names import random_name
 from swarmchat.swarm.persistence import keys
-from swarmchat.swarm.persistence.records import APART, Record
+from swarmchat.swarm.persistence.records import OUTSIDE_TURNS, Record
 
 _TITLE = 60
 
@@ -105,7 +105,7 @@ class SessionInfo:
         if record.type in ("undo", "redo"):
             left = record.data.get("left")
             return left if isinstance(left, int) and 0 <= left <= self.highest_turn else self.turns
-        is_turn = record.turn > self.highest_turn and record.type != "reset" and record.type not in APART
+        is_turn = record.turn > self.highest_turn and record.type != "reset" and record.type not in OUTSIDE_TURNS
         return self.turns + is_turn
 
     def _states(self, values: Mapping[str, Any]) -> Sequence[str]:

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
+from swarmchat.swarm.common.author_functions import call_author_function
 from swarmchat.swarm.common.encoding import encode_json, folded_text
-from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.common.mistakes import SECONDS, Expected, check_value, explained, optional, shown
 from swarmchat.swarm.common.patterns import BoundedPattern
 from swarmchat.swarm.errors import DefinitionError, HookError
@@ -68,7 +68,7 @@ class Policy:
         return await self._rejects(self._output, text)
 
     async def _rejects(self, check: Check, text: str) -> bool:
-        rejects: object = await call_hook(f"policy {self.name!r}", check, text)
+        rejects: object = await call_author_function(f"policy {self.name!r}", check, text)
         if not isinstance(rejects, bool):
             # A function without its return would let everything through.
             expected = "True to reject a text, or False: return one of them in every case, as bool(…) does"

@@ -10,7 +10,7 @@ from functools import cached_property
 from inspect import isclass, iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints, is_typeddict, overload
 
-from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.author_functions import call_author_function
 from swarmchat.swarm.common.mistakes import Expected, check_value, explained, many, shown
 from swarmchat.swarm.common.names import name_of
 from swarmchat.swarm.errors import DefinitionError, StateError
@@ -200,7 +200,7 @@ class PersistState(Generic[T]):
             return self._decode(await self._store.read(self._key))
         assert self._others is not None
         values = await asyncio.gather(*(self._others(name).get() for name in definition.of))
-        return await call_hook(f"the computed state {definition.name!r}", definition.compute, *values)
+        return await call_author_function(f"the computed state {definition.name!r}", definition.compute, *values)
 
     async def set(self, value: T) -> T:
         """Pass ``value`` through the reducers, store the result and return it."""

@@ -19,7 +19,7 @@ from swarmchat.swarm.errors import (
     ModelRefused,
     ModelUnavailable,
 )
-from swarmchat.swarm.providers.delays import retry_after
+from swarmchat.swarm.providers.retry_after import retry_after
 
 # How servers say that a request is too long. A group captures the window, in tokens, where the text states it; these
 # patterns come first.

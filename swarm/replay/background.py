@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from copy import copy
 
 from swarmchat.swarm.conversation.conversation import Conversation
-from swarmchat.swarm.conversation.tasks import Steps
+from swarmchat.swarm.conversation.task_branch import Steps
 from swarmchat.swarm.persistence.journal import Batch
 from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.persistence.store import ChangeSet

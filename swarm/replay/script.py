@@ -150,7 +150,7 @@ def tasks_in(records: Sequence[Record]) -> dict[str, Action]:
     """Return the tasks whose records are among ``records``, each as an action with the records in these."""
     tasks: dict[str, Action] = {}
     for record in records:
-        inner = record.of_task
+        inner = record.inner_record
         if record.type in CHANGES and record.task:
             inner = replace(record, data={name: value for name, value in record.data.items() if name != "task"})
         if inner is not None:

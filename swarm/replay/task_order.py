@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from swarmchat.swarm.conversation.tasks import TaskOrder
+from swarmchat.swarm.conversation.task_branch import TaskOrder
 from swarmchat.swarm.persistence.records import Record
 
 

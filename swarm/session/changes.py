@@ -20,7 +20,7 @@ async def begin(conversation: Conversation) -> None:
         await conversation.commit(conversation.batch())
 
 
-def towards(conversation: Conversation, agent: str) -> Navigation:
+def navigation_to(conversation: Conversation, agent: str) -> Navigation:
     """Return the navigation after going to ``agent``. The way back leads to no operator: that one is done."""
     navigation = conversation.navigation
     if conversation.agent.is_person and agent != navigation.active:

@@ -24,7 +24,7 @@ from swarmchat.swarm.persistence.records import Record, timestamp
 from swarmchat.swarm.persistence.session_index import find_session
 from swarmchat.swarm.persistence.store import Lifetimes
 from swarmchat.swarm.persistence.tickets import Ticket, list_desk, list_tickets, parse_ticket, post, ring
-from swarmchat.swarm.session.operator_watch import is_left
+from swarmchat.swarm.session.operator_watch import is_abandoned
 from swarmchat.swarm.tools.context import ArgumentsError
 from swarmchat.swarm.tools.tool import Tool
 
@@ -91,7 +91,7 @@ class OperatorDesk:
         tickets = []
         for ticket in listed:
             if self._operator in (None, ticket.operator):
-                left = ticket.taken_by and await is_left(self.backend, ticket)
+                left = ticket.taken_by and await is_abandoned(self.backend, ticket)
                 tickets.append(replace(ticket, taken_by="") if left else ticket)
         return tickets
 

@@ -17,7 +17,7 @@ _LOOK = 15.0
 """Seconds between two looks whether the process of an operator still runs, and whether the hours have ended."""
 
 
-async def look_after(conversation: Conversation) -> float:
+async def watch_ticket(conversation: Conversation) -> float:
     """Give the conversation back if nobody came in time, and let it wait again if the operator's process is gone.
 
     Returns the seconds until the next look.
@@ -43,7 +43,7 @@ async def look_after(conversation: Conversation) -> float:
     return _LOOK
 
 
-async def is_left(backend: Backend, ticket: Ticket) -> bool:
+async def is_abandoned(backend: Backend, ticket: Ticket) -> bool:
     """Whether the process of the operator who has taken ``ticket`` is gone."""
     lease = await backend.get(keys.operator_lease(ticket.client, ticket.session))
     holder = parse_holder(lease)
@@ -51,7 +51,7 @@ async def is_left(backend: Backend, ticket: Ticket) -> bool:
 
 
 async def _replace_lost_operator(conversation: Conversation, ticket: Ticket, stored: bytes) -> None:
-    if not await is_left(conversation.backend, ticket):
+    if not await is_abandoned(conversation.backend, ticket):
         return
     waiting = replace(ticket, taken_by="", since=timestamp(datetime.now(UTC)))
     mail = new_act("left", "The connection was lost.", ticket.taken_by, ticket.operator)

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, HandedOver
-from swarmchat.swarm.session.changes import navigate, towards
+from swarmchat.swarm.session.changes import navigate, navigation_to
 from swarmchat.swarm.session.operator_calls import carry_out
 from swarmchat.swarm.turn.loop import run_turn
 from swarmchat.swarm.turn.mail import take_mail, to_react_to
@@ -25,7 +25,7 @@ async def receive(conversation: Conversation) -> AsyncGenerator[Event, None]:
             return
         if mail.agent in conversation.swarm.names and mail.agent != conversation.agent.name:
             source = conversation.agent.name
-            navigation = await navigate(conversation, towards(conversation, mail.agent))
+            navigation = await navigate(conversation, navigation_to(conversation, mail.agent))
             yield HandedOver(source, navigation.active, navigation.stack)
         async with aclosing(run_turn(conversation, mail)) as events:
             with conversation.trace.turn(conversation.agent.name, conversation.info):

@@ -14,7 +14,7 @@ from swarmchat.swarm.common.cancellation import run_to_completion
 from swarmchat.swarm.common.encoding import clean_text
 from swarmchat.swarm.common.names import name_of
 from swarmchat.swarm.conversation.conversation import Conversation
-from swarmchat.swarm.conversation.tasks import Steps
+from swarmchat.swarm.conversation.task_branch import Steps
 from swarmchat.swarm.conversation.turn_lock import TurnLock
 from swarmchat.swarm.errors import SwarmError, TaskError
 from swarmchat.swarm.persistence import keys

@@ -334,7 +334,7 @@ class Session:
     async def go_to(self, agent: Agent | str) -> Navigation:
         """Make ``agent`` the active one, as the user wishes; store it. Raises DefinitionError for an unknown agent."""
         return await changes.navigate(
-            self.conversation, changes.towards(self.conversation, self.swarm.agent(name_of(agent)).name)
+            self.conversation, changes.navigation_to(self.conversation, self.swarm.agent(name_of(agent)).name)
         )
 
     @exclusive

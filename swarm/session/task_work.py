@@ -8,15 +8,15 @@ from dataclasses import replace
 from swarmchat.swarm.agents.agent import Agent
 from swarmchat.swarm.conversation.branching import branch_off
 from swarmchat.swarm.conversation.conversation import Conversation
-from swarmchat.swarm.conversation.tasks import Branch
+from swarmchat.swarm.conversation.task_branch import Branch
 from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.session.running_task import RunningTask, TaskResult
 from swarmchat.swarm.tools.agent_tool import agent_tool
 from swarmchat.swarm.tools.context import Denied, Outcome, ToolFailure
+from swarmchat.swarm.turn.agent_task import TaskRun
 from swarmchat.swarm.turn.asking import ToolAsking
-from swarmchat.swarm.turn.hooking import run_hooks
 from swarmchat.swarm.turn.loop import run_turn
-from swarmchat.swarm.turn.tasks import TaskRun
+from swarmchat.swarm.turn.run_hooks import run_hooks
 
 
 async def have_agent_work(conversation: Conversation, running: RunningTask) -> TaskResult:

@@ -55,7 +55,7 @@ def redoable(records: Sequence[Record]) -> list[int]:
             undone.update(turns_of(record))
         elif record.type == "redo":
             undone.difference_update(turns_of(record))
-        elif not record.is_apart:
+        elif not record.is_outside_turns:
             undone.clear()
     return sorted(undone)
 
@@ -88,7 +88,7 @@ class Timeline:
 
     def take(self, record: Record) -> None:
         """Follow the next record."""
-        if record.is_apart:
+        if record.is_outside_turns:
             if record.type != "state":
                 return
             # A task in the background has changed it.

@@ -14,9 +14,9 @@ async def wait_for_mail(conversation: Conversation, timeout: float) -> bool:
     while to_react_to(conversation.journal.log.records) is None:
         pause = timeout
         if conversation.agent.is_person:
-            from swarmchat.swarm.session.operator_watch import look_after
+            from swarmchat.swarm.session.operator_watch import watch_ticket
 
-            pause = await look_after(conversation)
+            pause = await watch_ticket(conversation)
         left = end - time.monotonic()
         if await backend.wait(mailbox, max(0.0, min(left, pause))):
             return True

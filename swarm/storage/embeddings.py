@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 from weakref import WeakKeyDictionary
 
 from swarmchat.backends import Put
+from swarmchat.swarm.common.author_functions import without_exits
 from swarmchat.swarm.common.cancellation import run_to_completion
-from swarmchat.swarm.common.hooks import without_exits
 from swarmchat.swarm.errors import EmbeddingError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.store import Store

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import unquote
 
 from swarmchat.backends import Append, Backend, Delete, Put, Touch, Write
-from swarmchat.swarm.common.hooks import without_exits
+from swarmchat.swarm.common.author_functions import without_exits
 from swarmchat.swarm.errors import StorageError
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.storage.definition import DefaultItem, Entry, default_item

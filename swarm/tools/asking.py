@@ -5,8 +5,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from swarmchat.swarm.common.author_functions import call_author_function
 from swarmchat.swarm.common.encoding import encode_json
-from swarmchat.swarm.common.hooks import call_hook
 from swarmchat.swarm.errors import DefinitionError, NobodyToAsk
 from swarmchat.swarm.models.base import Answer, Model, ModelRequest
 from swarmchat.swarm.tools.context import ArgumentsError, Outcome
@@ -125,4 +125,4 @@ async def ask_user(answerer: Answerer | None, question: UserQuestion) -> Any:
     """Return the user's answer. Raises NobodyToAsk without an ``answerer``, and HookError if it fails."""
     if answerer is None:
         raise NobodyToAsk(f"nobody can be asked here ({question.text}): this needs a person at a terminal")
-    return await call_hook("the answerer", answerer, question)
+    return await call_author_function("the answerer", answerer, question)

@@ -10,8 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
+from swarmchat.swarm.common.author_functions import call_author_function, without_exits
 from swarmchat.swarm.common.encoding import decode_json
-from swarmchat.swarm.common.hooks import call_hook, without_exits
 from swarmchat.swarm.common.mistakes import FUNCTION, SECONDS, Expected, check_value, instance_of, optional, shown
 from swarmchat.swarm.errors import DefinitionError
 from swarmchat.swarm.tools.context import ArgumentsError, Assignment, Context, ToolTimeoutError
@@ -94,7 +94,7 @@ class Tool:
         """Whether the tool is offered now. Raises HookError."""
         if self.available is None:
             return True
-        return await call_hook(f"the condition of tool {self.name!r}", self.available, ctx)
+        return await call_author_function(f"the condition of tool {self.name!r}", self.available, ctx)
 
     def read_arguments(self, arguments: str) -> dict[str, Any]:
         """Parse, check and coerce the JSON ``arguments`` that a model wrote.

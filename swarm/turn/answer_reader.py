@@ -25,7 +25,7 @@ class AnswerReader:
         """Whether the model repeats itself without end, so that the rest is not worth waiting for."""
         self.doubts: dict[str, str] = {}
         """Why calls must not be carried out, by id: cut off, unreadable, or examples."""
-        self.guesses: set[str] = set()
+        self.calls_from_text: set[str] = set()
         """The ids of calls that were written as text."""
         self.unreadable = ""
         """What is wrong with a call in the text that has no name, or without tools; empty if nothing is."""
@@ -109,7 +109,7 @@ class AnswerReader:
             # Some servers send a call and leave it in the text as well.
             elif identity(call) not in map(identity, raw.tool_calls):
                 calls.append(call)
-                self.guesses.add(call.id)
+                self.calls_from_text.add(call.id)
                 if leaked.doubtful:
                     self.doubts[call.id] = str(leaked.problem)
         self._doubt_stopped(raw, calls)

@@ -32,7 +32,7 @@ _RECENT = 20
 """Messages at the end of a request among which the previous answers are."""
 
 
-class Guards:
+class TurnLimits:
     """Watches one turn for limits and circles: requests, repeated calls, agents that hand over in a loop."""
 
     def __init__(self, conversation: Conversation) -> None:

@@ -29,12 +29,12 @@ from swarmchat.swarm.persistence.records import Record
 from swarmchat.swarm.tools.context import ArgumentsError, Denied
 from swarmchat.swarm.turn.exchange import Exchange
 from swarmchat.swarm.turn.external_tools import unrecorded_tools
-from swarmchat.swarm.turn.faults import Guards
+from swarmchat.swarm.turn.faults import TurnLimits
 from swarmchat.swarm.turn.guardrails import refuse_by_hook, refuse_input, refuse_output
-from swarmchat.swarm.turn.hooking import run_hooks
 from swarmchat.swarm.turn.question import Question
 from swarmchat.swarm.turn.recorder import TurnRecorder
 from swarmchat.swarm.turn.rescue import Rescue, RescueDecision
+from swarmchat.swarm.turn.run_hooks import run_hooks
 from swarmchat.swarm.turn.steering import add_steering
 from swarmchat.swarm.turn.tool_execution import ToolCalls
 
@@ -115,9 +115,9 @@ async def run_turn(
     if problem := await turn.run_after_hooks(None):
         yield Warned(problem)
     if conversation.agent.is_person:
-        from swarmchat.swarm.turn.people import waits_for_person
+        from swarmchat.swarm.turn.people import person_awaited
 
-        yield await waits_for_person(conversation)
+        yield await person_awaited(conversation)
     yield turn.recorder.ended()
 
 
@@ -127,9 +127,9 @@ class _Turn:
     def __init__(self, conversation: Conversation, output: "OutputType | None") -> None:
         self._conversation = conversation
         self._output = output
-        self._guards = Guards(conversation)
+        self._limits = TurnLimits(conversation)
         self.recorder = TurnRecorder(conversation)
-        self._rescue = Rescue(conversation, self.recorder, self._guards, output)
+        self._rescue = Rescue(conversation, self.recorder, self._limits, output)
 
     async def admit(self, question: Question | Record) -> Refused | None:
         """Record the user's message, unless a hook or a policy refuses it; return how."""
@@ -173,7 +173,7 @@ class _Turn:
         conversation, recorder = self._conversation, self.recorder
         refusal = None if failed is None else failed.refusal
         window = None if refusal is None else _smaller_window(conversation, refusal, recorder.context_tokens)
-        self._guards.requests += failed is None
+        self._limits.requests += failed is None
         recorder.renumber()
         if conversation.task is not None:
             conversation.task.check_tokens()
@@ -286,13 +286,13 @@ class _Turn:
     async def call_tools(self, exchange: Exchange, decision: RescueDecision) -> AsyncGenerator[Event, None]:
         """Store the answer, carry out its calls, and record their results and a handoff."""
         await self.recorder.store()
-        visited = self._guards.visited
+        visited = self._limits.visited
         calls = ToolCalls(
             self._conversation,
             self.recorder.answer.tool_calls,
             exchange.toolset,
             decision.refusals,
-            exchange.reader.guesses,
+            exchange.reader.calls_from_text,
             visited,
             run_turn=run_turn,
         )

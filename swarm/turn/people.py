@@ -8,7 +8,7 @@ from swarmchat.swarm.conversation.events import PersonAwaited
 from swarmchat.swarm.persistence.tickets import open_desks
 
 
-async def waits_for_person(conversation: Conversation) -> PersonAwaited:
+async def person_awaited(conversation: Conversation) -> PersonAwaited:
     """Return the person who answers and the number of people; nobody if the store cannot be reached."""
     person, desks = "", 0
     with suppress(BackendError):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from swarmchat.swarm.agents.rescue_steps import Fault
-from swarmchat.swarm.common.hooks import call_hook
+from swarmchat.swarm.common.author_functions import call_author_function
 from swarmchat.swarm.common.mistakes import shown
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, Rescued
@@ -59,7 +59,7 @@ class Rescue:
         self,
         conversation: Conversation,
         recorder: "TurnRecorder",
-        guards: faults.Guards,
+        limits: faults.TurnLimits,
         output: "OutputType | None" = None,
     ) -> None:
         """``output`` is the type of the turn's answer; ``None``: that of the agent."""
@@ -71,7 +71,7 @@ class Rescue:
         """The fault that no step could deal with."""
         self._conversation = conversation
         self._recorder = recorder
-        self._guards = guards
+        self._limits = limits
         self._output = output
         self._steps = conversation.rescue_steps
         self._next = 0
@@ -106,7 +106,7 @@ class Rescue:
             and "recomplete" in self._steps[self._next :]
         ):
             fault = faults.repeated_answer_fault(answer, request)
-        self._guards.count(answer.tool_calls)
+        self._limits.count(answer.tool_calls)
         if fault is None:
             self._recorder.answer = answer
             self._next = 0
@@ -115,7 +115,7 @@ class Rescue:
 
     async def _find_fault(self, reader: AnswerReader, answer: Answer, repairs: Sequence[Repair]) -> Fault | None:
         if answer.tool_calls:
-            return self._guards.call_fault(answer, reader.toolset, reader.doubts)
+            return self._limits.call_fault(answer, reader.toolset, reader.doubts)
         if reader.unreadable:
             return faults.unreadable_fault(answer, reader.unreadable)
         if answer.finish == "repetition" and not any(repair.cause == "repetition" for repair in repairs):
@@ -126,7 +126,7 @@ class Rescue:
         if validate is None:
             return None
         label = f"the check of agent {self._conversation.agent.name!r}"
-        problem: object = await call_hook(label, validate, answer.text)
+        problem: object = await call_author_function(label, validate, answer.text)
         if not isinstance(problem, str | None):
             expected = "a text that says what is wrong, or None if nothing is"
             raise HookError(f"{label} returned {shown(problem)}, expected {expected}")
@@ -154,7 +154,8 @@ class Rescue:
             step = self._steps[self._next]
             self._next += 1
             if callable(step):
-                reply = await call_hook("a step of the rescue", step, fault, self._conversation.tool_context())
+                ctx = self._conversation.tool_context()
+                reply = await call_author_function("a step of the rescue", step, fault, ctx)
                 answer = Answer(reply, finish="rescued") if isinstance(reply, str) else reply
                 if answer is None or not (answer.text.strip() or answer.tool_calls):
                     continue

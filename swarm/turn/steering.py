@@ -3,8 +3,8 @@
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Steered
 from swarmchat.swarm.tools.context import Denied
-from swarmchat.swarm.turn.hooking import run_hooks
 from swarmchat.swarm.turn.recorder import TurnRecorder
+from swarmchat.swarm.turn.run_hooks import run_hooks
 
 
 async def add_steering(conversation: Conversation, recorder: TurnRecorder) -> list[Steered]:

@@ -25,8 +25,8 @@ from swarmchat.swarm.models.base import ToolCall
 from swarmchat.swarm.persistence.store import ChangeSet
 from swarmchat.swarm.tools.context import ArgumentsError, Assignment, Denied, Outcome, ToolFailure, ToolTimeoutError
 from swarmchat.swarm.tools.toolset import Toolset
-from swarmchat.swarm.turn.hooking import run_hooks
-from swarmchat.swarm.turn.tasks import AgentAsking, TurnRunner
+from swarmchat.swarm.turn.agent_task import AgentAsking, TurnRunner
+from swarmchat.swarm.turn.run_hooks import run_hooks
 
 if TYPE_CHECKING:
     from swarmchat.swarm.tools.tool import Tool
@@ -53,19 +53,19 @@ class ToolCalls:
         calls: Sequence[ToolCall],
         toolset: Toolset,
         refusals: Mapping[str, str],
-        guesses: Collection[str] = (),
+        calls_from_text: Collection[str] = (),
         visited: Collection[str] = (),
         *,
         run_turn: TurnRunner,
     ) -> None:
-        """``refusals`` has the reasons of refused calls, and ``guesses`` the calls that were written as text, by id.
+        """``refusals`` has the reasons of refused calls, ``calls_from_text`` those that were written as text, by id.
 
         No tool can hand over to an agent in ``visited``. ``run_turn`` runs the turn of an agent that gets a task.
         """
         self._conversation = conversation
         self._toolset = toolset
         self._refusals = refusals
-        self._guesses = guesses
+        self._calls_from_text = calls_from_text
         self._visited = visited
         self._run_turn = run_turn
         self._slots = asyncio.Semaphore(conversation.settings.tasks_at_once)
@@ -184,7 +184,7 @@ class ToolCalls:
             except ArgumentsError as error:
                 raise HookError(f"a hook changed the arguments of {tool.name} to invalid ones: {error}") from error
             outcome.call, outcome.edited = replace(outcome.call, arguments=call.arguments), True
-        is_guess = outcome.call.id in self._guesses
+        is_guess = outcome.call.id in self._calls_from_text
         outcome.effects = tool.effects if is_guess else None
         answer = await approves(conversation, tool, outcome.call, guess=is_guess)
         if isinstance(answer, str) and answer != outcome.call.arguments:

@@ -39,8 +39,8 @@ from swarmchat.swarm.models.base import (
 from swarmchat.swarm.models.context_windows import DEFAULT_CONTEXT_WINDOW, context_window_for
 from swarmchat.swarm.models.openai_chat import OpenAIModel
 from swarmchat.swarm.providers.adaptations import LearnedAdaptations
-from swarmchat.swarm.providers.delays import retry_after
 from swarmchat.swarm.providers.failures import named_context_limit
+from swarmchat.swarm.providers.retry_after import retry_after
 
 server = server_fixture
 

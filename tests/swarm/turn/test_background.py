@@ -25,7 +25,7 @@ from swarmchat.swarm import (
     read_lines,
     tool,
 )
-from swarmchat.swarm.archive.tasks import tasks_of
+from swarmchat.swarm.archive.task_summaries import tasks_of
 from swarmchat.swarm.conversation.branching import branch_off
 from swarmchat.swarm.persistence import keys
 from swarmchat.swarm.persistence.records import parse_record

@@ -44,7 +44,7 @@ from swarmchat.swarm import (
     tool,
 )
 from swarmchat.swarm.archive.dialogue import dialogue
-from swarmchat.swarm.archive.tasks import tasks_of
+from swarmchat.swarm.archive.task_summaries import tasks_of
 from swarmchat.swarm.context.normalize import no_result
 from swarmchat.swarm.context.view import View
 from swarmchat.swarm.persistence.log import Log
@@ -154,7 +154,7 @@ def test_approval_and_questions_name_the_agent_that_works_on_the_task():
         steps = {"desk": [tasks("pay"), "done"], "researcher": [calls(("pay", '{"amount":5}')), "It is paid."]}
         async with await session(ScriptedModel(steps), approver=approve, answerer=answer) as chat:
             await chat.ask("go")
-            return next(r.of_task.message["content"] for r in chat.records if r.data.get("entry") == "tool")
+            return next(r.inner_record.message["content"] for r in chat.records if r.data.get("entry") == "tool")
 
     assert asyncio.run(run()) == "paid 5, says Ann"
     assert asked == [("approve", "researcher"), ("pay", "researcher")]
@@ -358,9 +358,8 @@ async def collected(url: str) -> None:
 def test_a_killed_process_leaves_tasks_that_are_told_and_a_session_that_goes_on(tmp_path):
     url = f"disk:{tmp_path / 'store'}"
     folders = [str(Path(__file__).parent), *sys.path]
-    code = (
-        f"import sys; sys.path[:0] = {folders}; import asyncio, test_tasks; asyncio.run(test_tasks.collected({url!r}))"
-    )
+    code = f"import sys; sys.path[:0] = {folders}; import asyncio; from test_agent_task import collected; "
+    code += f"asyncio.run(collected({url!r}))"
     process = warm.start_python("-c", code, stdin=subprocess.DEVNULL)
     assert process.stdout is not None
     assert [process.stdout.readline() for _ in range(3)] == ["asked\n"] * 3

@@ -16,7 +16,7 @@ from swarmchat.cli.slash.chat_context import ChatContext
 from swarmchat.swarm.errors import SwarmError
 
 
-class BackgroundTasks:
+class StartupWork:
     """Loads what the first answer needs, asks what the model can do, looks for servers, and has storages follow the
     definition of the swarm.
 

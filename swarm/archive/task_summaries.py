@@ -42,7 +42,7 @@ def tasks_of(records: Iterable[Record]) -> dict[str, TaskSummary]:
     tasks: dict[str, TaskSummary] = {}
     calls: dict[tuple[str, str], str] = {}
     for record in records:
-        giver, inner = record.task, record.of_task or record
+        giver, inner = record.task, record.inner_record or record
         if record.type == "task_start":
             tasks[giver] = TaskSummary(giver, record.turn, record.agent or "?", record.text("text"))
         elif record.type == "task_end" and giver in tasks:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from swarmchat.swarm.conversation.branching import branch_off
 from swarmchat.swarm.conversation.conversation import Conversation
 from swarmchat.swarm.conversation.events import Event, TaskEnded, TaskProgress, TaskStarted, TurnEnded
-from swarmchat.swarm.conversation.tasks import Branch
+from swarmchat.swarm.conversation.task_branch import Branch
 from swarmchat.swarm.errors import LimitReached, ModelError, OutputError, OverBudget, RequestDenied
 from swarmchat.swarm.tools.context import Context, Outcome, ToolFailure
 from swarmchat.swarm.turn.asking import ToolAsking

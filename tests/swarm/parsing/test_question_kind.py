@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from swarmchat.swarm.parsing.questions import asks_about_calls, asks_for_code, asks_hypothetically
+from swarmchat.swarm.parsing.question_kind import asks_about_calls, asks_for_code, asks_hypothetically
 
 DATA = Path(__file__).parent / "data" / "questions.jsonl"
 QUESTIONS = [json.loads(line) for line in DATA.read_text("utf-8").splitlines()]

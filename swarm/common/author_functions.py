@@ -39,7 +39,7 @@ def _is_ending(error: BaseException) -> bool:
     return task is None or (isinstance(error, asyncio.CancelledError) and task.cancelling() > 0)
 
 
-async def call_hook(label: str, function: Callable[..., _T | Awaitable[_T]], *arguments: Any) -> _T:
+async def call_author_function(label: str, function: Callable[..., _T | Awaitable[_T]], *arguments: Any) -> _T:
     """Call ``function``, async or not, and return its result. If it fails, raises HookError with ``label`` in it."""
     try:
         with without_exits():
