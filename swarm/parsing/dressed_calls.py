@@ -87,10 +87,11 @@ _UNQUOTED, _UNQUOTED_START = lazy_pattern(r"\(([^()\"'\n]{1,300})\)"), lazy_patt
 _TAG_END = r"(?:<[/|｜]{0,2}[A-Za-z][\w:▁-]{0,40}[|｜]?>|tool▁[a-z▁]{1,20})"
 _SUFFIX = lazy_pattern(
     rf"(?:[)\]}}>*_~`\"'|,.!:]|;(?=\s|\Z)|{_TAG_END}|[ \t]|(?:->|=>|→)[^\]\n]{{0,200}}(?=\])|\n\*{{5,80}}|\n\*{{1,4}}\Z"
-    rf"|\s{{1,9}}{_TAG_END})*+"
+    rf"|\s{{1,9}}{_TAG_END})*"
 )
 _SUFFIX_START = lazy_pattern(
-    r"(?:[)\]}>*_~`\"'|;,.!: \t]|<[/|｜]{0,2}[A-Za-z][\w:▁-]{0,40}[|｜]?>)*+"
+    # As a possessive group, which Python before 3.11.5 matches wrongly (python/cpython#106052).
+    r"(?=(?P<signs>(?:[)\]}>*_~`\"'|;,.!: \t]|<[/|｜]{0,2}[A-Za-z][\w:▁-]{0,40}[|｜]?>)*))(?P=signs)"
     r"(?:\s*+(?:<[/|｜\w:▁-]{0,43}|\*{0,80}|t?o?o?l?▁?[a-z▁]{0,20})|(?:-|=|->|=>|→)[^\]\n]{0,200})?\Z"
 )
 _CLOSING, _CLOSING_START = lazy_pattern(r"[)\]}>*_~`]{1,4}"), lazy_pattern(r"[)\]}>*_~`]{0,4}\Z")
