@@ -125,7 +125,7 @@ async def _filling(setup: Setup, size: int, dimension: int) -> Table:
     about = f"""Processor time. `inserts`: the items and their vectors in two transactions of the bare `sqlite3`, JSON
 and bytes included. Ours: the first list stores the items ({first:.2f} s), the first search their vectors
 ({second:.2f} s), from an embedder that costs nothing. What it takes more is, by profile: three fifths for the
-rows of the database, each with a look for an older one, two indexes and two triggers, the vectors in the order of
+rows of the database, each with two indexes and two triggers, the vectors in the order of
 hashes; and two fifths for the items, each checked and read back with pydantic, twice with its texts, a digest of each
 value and of its texts for the manifest, and a key with a hash of each text."""
     title = f"First fill of {size:,} default items on disk"
