@@ -203,7 +203,11 @@ def terminal(
     try:
         yield running
     finally:
-        running.process.close(force=True)
+        try:
+            running.process.close(force=True)
+        except pexpect.ExceptionPexpect:
+            # It was killed, and had not ended a tenth of a second later: the machine is busy.
+            running.process.wait()
 
 
 def at_prompt(screen: Terminal) -> bool:
