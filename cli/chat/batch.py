@@ -200,7 +200,7 @@ class _ScriptRun:
 
     def _shows_call(self, question: str, answer: str) -> bool:
         """Whether ``answer`` shows the user a call of a tool, though the ``question`` is not about calls or code."""
-        from swarmchat.swarm.parsing.dressed_calls import shows_call
+        from swarmchat.swarm.parsing.embedded_calls import shows_call
         from swarmchat.swarm.parsing.question_kind import asks_about_calls, asks_for_code
 
         names = [each.name for each in self._chat.session.agent.tools if isinstance(each, Tool)]

@@ -47,7 +47,7 @@ class BoundedPattern:
         """Raise ``re.error`` for an invalid expression, and for one that is too large."""
         try:
             self.groups = re.compile(text).groupindex
-            shortest = re._parser.parse(text).getwidth()[0]  # type: ignore[attr-defined]
+            shortest = re._parser.parse(text).getwidth()[0]  # type: ignore[attr-defined]  # no public name
         except (RecursionError, OverflowError) as error:
             raise re.error(f"too large: {error}") from error
         # The engine below writes counted repetitions out.

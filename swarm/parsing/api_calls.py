@@ -21,7 +21,7 @@ from swarmchat.swarm.parsing.formats import CLOSERS
 from swarmchat.swarm.parsing.lenient_json import MORE, NotACall, parse_loose
 from swarmchat.swarm.parsing.line_calls import LineCallParser
 
-DRESSED = "dressed call"
+EMBEDDED = "embedded call"
 Properties = Callable[[str], Mapping[str, Any]]
 # Other keys of objects that have calls in them: of the messages of APIs, and of what models make up.
 _API_KEYS = frozenset(
@@ -59,7 +59,7 @@ class ApiCallParser(LineCallParser):
         if self.toolset.resolve(name) is None:
             raise NotACall(start + 1)
         parsed = parse_loose(arguments) if arguments else None
-        return DRESSED, [ParsedCall(name, arguments, parsed is None or parsed.broken, True)], end
+        return EMBEDDED, [ParsedCall(name, arguments, parsed is None or parsed.broken, True)], end
 
     def api_json(self, position: int) -> tuple[list[ParsedCall], int]:
         """Read JSON that has a call in it, of whichever API; the tool's name stands near its beginning."""

@@ -162,22 +162,22 @@ class CallFinder:
             return replace(leak, waits=text.startswith("#", start) and format_name == PYTHONIC), end
         except NotACall as refuted:
             with suppress(NotACall):
-                return self._dressed(parser, start, "fenced" if fenced else "line", code)
+                return self._embedded(parser, start, "fenced" if fenced else "line", code)
             return self._damaged_line(parser, start, max(refuted.position, start + 1), first)
 
     def inline(self, text: str, start: int, final: bool) -> tuple[Leak, int]:
         """Read the call of an offered tool that may begin in the middle of a line, at ``start``."""
-        return self._dressed(LineCallParser(text, final, self.toolset, False), start, "inline")
+        return self._embedded(LineCallParser(text, final, self.toolset, False), start, "inline")
 
-    def _dressed(self, parser: LineCallParser, start: int, where: str, code: bool = False) -> tuple[Leak, int]:
-        """Read the call in dress at ``start``: ``fenced``, on a ``line`` of its own or ``inline``; see ``bare``."""
-        from swarmchat.swarm.parsing.dressed_calls import DressedCallParser
+    def _embedded(self, parser: LineCallParser, start: int, where: str, code: bool = False) -> tuple[Leak, int]:
+        """Read the embedded call at ``start``: ``fenced``, on a ``line`` of its own or ``inline``; see ``bare``."""
+        from swarmchat.swarm.parsing.embedded_calls import EmbeddedCallParser
 
-        parser, waits = DressedCallParser(parser.text, parser.final, self.toolset, parser.whole), False
+        parser, waits = EmbeddedCallParser(parser.text, parser.final, self.toolset, parser.whole), False
         if where == "fenced":
             format_name, parsed, end = parser.fenced(start)
         else:
-            format_name, parsed, end, waits = parser.dressed(start)
+            format_name, parsed, end, waits = parser.embedded(start)
         if code and format_name == PYTHONIC:
             raise NotACall(end)
         leak, end = self._line_leak(parser, start, (format_name, parsed, end))
@@ -189,7 +189,7 @@ class CallFinder:
 
         ``code`` and ``first`` are as in ``bare``; without ``first``, it begins in the middle of a line.
         """
-        from swarmchat.swarm.parsing.dressed_calls import looks_begun
+        from swarmchat.swarm.parsing.embedded_calls import looks_begun
 
         if code or not looks_begun(text[start:], bool(first), self.toolset):
             return False

@@ -217,13 +217,13 @@ _JSON_KEYS = "name|tool|tool_name|function|function_name|action|tool_calls?|func
 """Keys that the JSON of a call begins with."""
 CALL_VERB = r"(?:call(?:s|ing)?|us(?:e|es|ing)|invok(?:e|es|ing)|execut(?:e|es|ing)|run(?:s|ning)?)"
 # Words beside which a call stands alone on its line: those that may begin it, and others.
-DRESS_HEADS = frozenset(
+PREAMBLE_HEADS = frozenset(
     "call calls calling use uses using invoke invokes invoking execute executes executing run runs running tool"
     " function api action command plugin tool_call tool_calls function_call function_calls tool_code python_tag"
     " tool_use request query step next suggested i i'm assistant ai code json output response python await async return"
     " const let var yield channel".split()
 )
-DRESS_WORDS = DRESS_HEADS | frozenset(
+PREAMBLE_WORDS = PREAMBLE_HEADS | frozenset(
     "answer with a an the this following am is will now to name commentary begin end sep py bash js".split()
 )
 # What may stand before the words that announce a call: a heading, a symbol.
@@ -306,7 +306,7 @@ def _line_start(names: tuple[str, ...]) -> str:
     if not names:
         return "[`~]"
     pairs: dict[str, set[str]] = {}
-    for word in (*_LINE_WORDS, *DRESS_HEADS, *names):
+    for word in (*_LINE_WORDS, *PREAMBLE_HEADS, *names):
         letters = word.replace("_", "").replace("-", "")
         for first in {word[:1].lower(), word[:1].upper()}:
             pairs.setdefault(first, set()).update(

@@ -1,4 +1,4 @@
-"""Parser for calls in dress: a call among words and signs that say nothing but that it is one.
+"""Parser for calls embedded in words and signs that only announce a call.
 
 ``(calling get_weather(city="Paris"))``, ``result = await get_weather("Paris")``, ``call_tool("get_weather", {…})``,
 ``***** Suggested tool call: get_weather *****`` and the like: no list has them all, so one rule reads them.
@@ -10,18 +10,18 @@ from contextlib import suppress
 from dataclasses import replace
 
 from swarmchat.swarm.common.patterns import lazy_pattern
-from swarmchat.swarm.parsing.api_calls import DRESSED, MEMBERS, MEMBERS_START, ApiCallParser
+from swarmchat.swarm.parsing.api_calls import EMBEDDED, MEMBERS, MEMBERS_START, ApiCallParser
 from swarmchat.swarm.parsing.call_parser import ARGUMENTS_LABEL, ARGUMENTS_LABEL_START, CallParser
 from swarmchat.swarm.parsing.call_values import ARGUMENT_KEYS, ParsedCall, read_whole
-from swarmchat.swarm.parsing.formats import CALL_VERB, DRESS_WORDS, OPENER, beginnings
+from swarmchat.swarm.parsing.formats import CALL_VERB, OPENER, PREAMBLE_WORDS, beginnings
 from swarmchat.swarm.parsing.lenient_json import NeedMore, NotACall, read_string
 from swarmchat.swarm.parsing.line_calls import NARRATED, PYTHONIC
 from swarmchat.swarm.tools.toolset import Toolset
 
 _LONGEST = 160
-"""Characters of the dress before a call."""
-_WORDS = "|".join(sorted(DRESS_WORDS, key=len, reverse=True))
-_WORD_BEGINNINGS = beginnings(DRESS_WORDS) | DRESS_WORDS
+"""Characters of the preamble before a call."""
+_WORDS = "|".join(sorted(PREAMBLE_WORDS, key=len, reverse=True))
+_WORD_BEGINNINGS = beginnings(PREAMBLE_WORDS) | PREAMBLE_WORDS
 # What a variable or a function may be called; not what also begins a sentence.
 _IDENTIFIER = r"(?:[a-z_]|[A-Z][A-Z_]|(?:Tool|Function|Call|Action))\w{0,40}"
 _IDENTIFIER_START = rf"(?:{_IDENTIFIER}|[A-Z]|Too?|Func?t?i?o?|Cal?|Act?i?o?)"
@@ -113,16 +113,16 @@ _CODE = lazy_pattern(r"(`{3,}|~{3,}).*?(?:\1|\Z)|`[^`\n]*`", re.DOTALL)
 _WORD = lazy_pattern(r"[\w-]{2,64}")
 
 
-class DressedCallParser(ApiCallParser):
-    """Parses calls in dress. Only those of offered tools count."""
+class EmbeddedCallParser(ApiCallParser):
+    """Parses embedded calls. Only those of offered tools count."""
 
     is_quoted = False
     """Whether the call that was read last is quoted, so that outside of an action it is shown or talked about."""
     _acts = False
     """Whether what is read now is the model's action, so that a program in it is one too."""
 
-    def dressed(self, start: int, inside: bool = False) -> tuple[str, list[ParsedCall], int, bool]:
-        """Read the call in dress at ``start``; last, whether it may be a line of a program, or is quoted.
+    def embedded(self, start: int, inside: bool = False) -> tuple[str, list[ParsedCall], int, bool]:
+        """Read the embedded call at ``start``; last, whether it may be a line of a program, or is quoted.
 
         ``inside``: of a block of code.
         """
@@ -146,22 +146,22 @@ class DressedCallParser(ApiCallParser):
             is_name = self.toolset.resolve((token["id"] or "")[1:-1] or token["tag"] or "") is not None
             position = position + 1 if is_name else token.end()
         format_name, calls, end, inner = core
-        dress = self.text[start:position]
-        self.is_quoted = _QUOTES.match(dress) is not None
-        if _LIST.match(dress) and (format_name == PYTHONIC or _WORD.search(dress)):
+        preamble = self.text[start:position]
+        self.is_quoted = _QUOTES.match(preamble) is not None
+        if _LIST.match(preamble) and (format_name == PYTHONIC or _WORD.search(preamble)):
             raise NotACall(start + 1)
-        if _SAYS_CALL.search(dress) or _CALLS.search(opener):
+        if _SAYS_CALL.search(preamble) or _CALLS.search(opener):
             calls = [replace(call, explicit=True, key=call.key or "arguments") for call in calls]
-        is_program = variable or (opener and not _CALLS.search(opener)) or _PROGRAM.search(dress)
+        is_program = variable or (opener and not _CALLS.search(opener)) or _PROGRAM.search(preamble)
         is_name_only = bool(calls) and calls[0].arguments is None and not calls[0].unended
         may_be_program = is_name_only or (format_name == PYTHONIC and bool(is_program))
-        if dress[:1] in _OPENINGS and _SAYS_CALL.search(dress) and (closing := self._closing(end)):
+        if preamble[:1] in _OPENINGS and _SAYS_CALL.search(preamble) and (closing := self._closing(end)):
             return NARRATED, calls, closing, False
         if not self.final and _SUFFIX_START.match(self.text, end):
             raise NeedMore
         suffix = _SUFFIX.match(self.text, end)
         closing = suffix.end() if suffix else end
-        around = re.sub(r"\A\d+\)", "", dress) + inner + self.text[end:closing]
+        around = re.sub(r"\A\d+\)", "", preamble) + inner + self.text[end:closing]
         if sum(map(around.count, "([{")) > sum(map(around.count, ")]}")):
             calls = [replace(call, broken=True) for call in calls]
         return format_name, calls, self._statements(closing, variable.strip()), self.is_quoted or may_be_program
@@ -178,7 +178,7 @@ class DressedCallParser(ApiCallParser):
                     return "ReAct", *self.fenced(position)[1:]
                 with suppress(NotACall):
                     return "ReAct", *self.unframed(position)[1:]
-                return "ReAct", *self.dressed(position)[1:3]
+                return "ReAct", *self.embedded(position)[1:3]
         else:
             self.need(len(self.text) if len(self.text) < start + _LONGEST_THOUGHT else 0)
         raise NotACall(start + 1)
@@ -187,14 +187,14 @@ class DressedCallParser(ApiCallParser):
         try:
             return super()._in_fence(position)
         except NotACall:
-            format_name, calls, end, waits = self.dressed(position, True)
+            format_name, calls, end, waits = self.embedded(position, True)
             is_program = waits and format_name == PYTHONIC and not self._acts
             if is_program or (calls[0].broken and self.text[position] in "{["):
                 raise
             return calls, end
 
     def _closing(self, position: int) -> int:
-        """Return the end of the signs that close the dress at ``position``; 0 if there are none."""
+        """Return the end of the signs that close the preamble at ``position``; 0 if there are none."""
         closing = self.match(_CLOSING, _CLOSING_START, position)
         return closing.end() if closing else 0
 
@@ -213,18 +213,18 @@ class DressedCallParser(ApiCallParser):
         # Of a program that breaks off, the call is whole.
         return len(self.text) if beginning.match(self.text, position) else position
 
-    def _core(self, position: int, opener: str, dress: str) -> tuple[str, list[ParsedCall], int, str] | None:
-        """Read a call without its dress: its format, the calls, where they end, and the dress within; or ``None``."""
+    def _core(self, position: int, opener: str, preamble: str) -> tuple[str, list[ParsedCall], int, str] | None:
+        """Read a call: its format, the calls, where they end, and the part of the preamble within; or ``None``."""
         self.need(position)
         first, following = self.text[position : position + 1], self.text[position + 1 : position + 2]
-        if not dress and (members := self.match(MEMBERS, MEMBERS_START, position)):
-            return DRESSED, *self.members(members.start()), ""
+        if not preamble and (members := self.match(MEMBERS, MEMBERS_START, position)):
+            return EMBEDDED, *self.members(members.start()), ""
         if first and first in "\"'" and following == "{":
             string = read_string(self.text, position, self.final)
             calls, end = CallParser(str(string.value), True, self.toolset).json(0, self.watch)
             if string.broken or end < len(str(string.value)):
                 raise NotACall(string.end)
-            return DRESSED, calls, string.end, ""
+            return EMBEDDED, calls, string.end, ""
         if first and first in "[{":
             after = self.space(position + 1)
             inside = self.text[after : after + 1]
@@ -232,24 +232,24 @@ class DressedCallParser(ApiCallParser):
                 name = str(read_string(self.text, after, self.final).value)
                 inside = "{" if self.toolset.resolve(name) else ""
             if inside in (("{",) if first == "[" else ('"', "'", "“", "‘")):
-                return DRESSED, *self.api_json(position), ""
+                return EMBEDDED, *self.api_json(position), ""
         match = _NAME.match(self.text, position)
         if match is None:
             return None
         if match.end() == len(self.text) and not self.final and self.toolset.may_begin(match[0]):
             raise NeedMore
         if opener and self.whole and self.text[position - 1 : position] in ("'", '"') and _DISPATCHER.search(opener):
-            return self._with_arguments(match[0], match.end(), opener, dress)
+            return self._with_arguments(match[0], match.end(), opener, preamble)
         name = match[0].rstrip(":.-")
         end, is_called = position + len(name), self.text.startswith("(", position + len(name))
         if is_called and self.toolset.resolve(name) is None:
             name = re.split(r"\.|__", name)[-1]
-        is_narrated = dress[:1] in _OPENINGS and _SAYS_CALL.search(dress) is not None
+        is_narrated = preamble[:1] in _OPENINGS and _SAYS_CALL.search(preamble) is not None
         if self.toolset.resolve(name) is None and not (is_called and is_narrated and "_" in name):
             return None
         if is_called:
             return PYTHONIC, *self._called(name, end), ""
-        return self._with_arguments(name, end, opener, dress)
+        return self._with_arguments(name, end, opener, preamble)
 
     def _called(self, name: str, position: int) -> tuple[list[ParsedCall], int]:
         """Read arguments in round brackets, with values that may have no quotes."""
@@ -266,7 +266,7 @@ class DressedCallParser(ApiCallParser):
         return [call], end
 
     def _with_arguments(
-        self, name: str, position: int, opener: str, dress: str
+        self, name: str, position: int, opener: str, preamble: str
     ) -> tuple[str, list[ParsedCall], int, str]:
         """Read the arguments of ``name``, which ends at ``position``: JSON, in brackets, or as pairs."""
         after = self.match(_AFTER_NAME, _AFTER_NAME_START, position)
@@ -282,25 +282,25 @@ class DressedCallParser(ApiCallParser):
         inner = self.text[position:end]
         if self.text.startswith("{", end):
             call, stop = self.json_arguments(name, end)
-            return DRESSED, [call], self.fence_end(stop) if fence and "\n" in fence[0] else stop, inner
+            return EMBEDDED, [call], self.fence_end(stop) if fence and "\n" in fence[0] else stop, inner
         if opener and ")" in inner and _CALLS.search(opener):
             return PYTHONIC, [ParsedCall(name, None)], end, inner
-        if dress.endswith("<") and self.text.startswith(">", position):
+        if preamble.endswith("<") and self.text.startswith(">", position):
             element = self.match(_ELEMENT, _ELEMENT_START, position)
             if element and element[2] == name:
-                return DRESSED, [self._of_text(name, element[1])], element.end(), ">"
+                return EMBEDDED, [self._of_text(name, element[1])], element.end(), ">"
         bracketed = self.match(_IN_BRACKETS, _IN_BRACKETS_START, position)
         if bracketed:
-            return DRESSED, [self._of_text(name, bracketed[1])], bracketed.end(), ""
+            return EMBEDDED, [self._of_text(name, bracketed[1])], bracketed.end(), ""
         pair = self.match(_PAIR, _PAIR_START, end)
-        if _WORD.search(dress) and not (pair and ("=" in pair[0] or "\n" in inner)):
+        if _WORD.search(preamble) and not (pair and ("=" in pair[0] or "\n" in inner)):
             raise NotACall(position)
         is_pair = pair is not None and pair["key"] in self.properties(name) and pair[0].strip(" -") != pair["key"]
-        within = self.match(_WITHIN, _WITHIN_START, position) if dress[-1:] in tuple("([{<") else None
+        within = self.match(_WITHIN, _WITHIN_START, position) if preamble[-1:] in tuple("([{<") else None
         if within and self.whole and not within[0].strip():
-            return DRESSED, [ParsedCall(name, None, bool(self.properties(name)))], within.end(), ""
+            return EMBEDDED, [ParsedCall(name, None, bool(self.properties(name)))], within.end(), ""
         if within and is_pair:
-            return DRESSED, [self._of_text(name, within[0].strip(" :,/"))], within.end(), ""
+            return EMBEDDED, [self._of_text(name, within[0].strip(" :,/"))], within.end(), ""
         is_flag = pair is not None and pair[0].startswith("--") and pair["key"] in self.properties(name)
         if not is_pair and not is_flag and not self.match(_STRING, _STRING_START, end):
             raise NotACall(position)
@@ -308,7 +308,7 @@ class DressedCallParser(ApiCallParser):
         stop = self.text.find("\n\n" if "\n" in inner else "\n", end)
         self.need(len(self.text) if stop < 0 else 0)
         call = ParsedCall(name, None, True, unended=True)
-        return DRESSED, [call], len(self.text) if stop < 0 else stop, ""
+        return EMBEDDED, [call], len(self.text) if stop < 0 else stop, ""
 
     def _unwrapped(self, call: ParsedCall) -> ParsedCall:
         """Return ``call`` with the arguments that stand in a single one, such as ``arguments={…}``."""
@@ -339,7 +339,7 @@ def looks_begun(text: str, first: bool, toolset: Toolset) -> bool:
     if len(text) < 2 or is_prose or (label and label[1] and not toolset.may_begin(label[1])):
         return False
     last = words[-1] if words else ""
-    is_last_named = len(last) > 2 and text.endswith(last) and toolset.may_begin(last) and last not in DRESS_WORDS
+    is_last_named = len(last) > 2 and text.endswith(last) and toolset.may_begin(last) and last not in PREAMBLE_WORDS
     is_named = has_sign and (is_last_named or any(map(toolset.resolve, words)))
     if (text[0] in "[({" or (text[0] in "*_~" and text.count(text[0]) % 2 == 0)) and not _is_open(text):
         return False

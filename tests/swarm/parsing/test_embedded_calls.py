@@ -10,14 +10,15 @@ from hypothesis import strategies as st
 from swarmchat.swarm.models.base import TextChunk
 from swarmchat.swarm.parsing.answer_filter import AnswerFilter
 from swarmchat.swarm.parsing.call_values import Leak
-from swarmchat.swarm.parsing.dressed_calls import shows_call
+from swarmchat.swarm.parsing.embedded_calls import shows_call
 
 A = '{"city": "Paris"}'
 F = 'get_weather(city="Paris")'
 C = f'{{"name": "get_weather", "arguments": {A}}}'
 U = f'{{"type": "tool_use", "id": "t1", "name": "get_weather", "input": {A}}}'
 W = f'{{"toolUse": {{"toolUseId": "t1", "name": "get_weather", "input": {A}}}}}'
-O = f'{{"type": "function_call", "call_id": "c1", "name": "get_weather", "arguments": {json.dumps(A)}, "status": "completed"}}'  # noqa: E501, E741
+ITEM = '{"type": "function_call", "call_id": "c1", "name": "get_weather", "arguments": %s, "status": "completed"}'
+RESPONSES_CALL = ITEM % json.dumps(A)
 G = f'{{"functionCall": {{"name": "get_weather", "args": {A}}}}}'
 RUNS = [("get_weather", {"city": "Paris"}, "")]
 
@@ -86,7 +87,7 @@ WHOLE = [
     f'"name": "get_weather",\n"arguments": {A}',
     f'[{{"type": "text", "text": "I look."}}, {U}]',
     f'{{"role": "assistant", "content": [{U}], "stop_reason": "tool_use"}}',
-    f'[{{"type": "reasoning", "id": "r", "summary": []}}, {O}]',
+    f'[{{"type": "reasoning", "id": "r", "summary": []}}, {RESPONSES_CALL}]',
     f'{{"candidates": [{{"content": {{"parts": [{G}], "role": "model"}}}}]}}',
     f'{{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {{"name": "get_weather", "arguments": {A}}}}}',
     f'{{"output": {{"message": {{"role": "assistant", "content": [{W}]}}}}, "stopReason": "tool_use"}}',
